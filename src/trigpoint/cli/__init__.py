@@ -1,0 +1,98 @@
+"""The command line: one table of subcommands, one file each; importing this loads no torch and no pycolmap."""
+
+import argparse
+import ctypes
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from trigpoint import __version__, log
+from trigpoint.errors import TrigpointError
+
+# subcommand -> one line of help; the module is trigpoint.cli.<subcommand with underscores>
+COMMANDS = {
+    "fetch": "download a dataset, check it and unpack it",
+    "prepare": "read a raw tree of images and calibration into dataset.json",
+    "list-pairs": "choose the image pairs to match",
+    "extract-features": "local features of the images of one shard",
+    "match-pairs": "match the image pairs of one shard",
+    "gather": "join the shards of a run into features.h5 or matches.h5",
+    "import-database": "write cameras, images, keypoints and matches into a COLMAP database",
+    "verify-pairs": "geometric verification of the matches of a database",
+    "map": "reconstruct, or triangulate onto given poses",
+    "localize": "camera poses of the queries in a map",
+    "evaluate": "metrics of one run against ground truth",
+    "report": "one HTML page with all runs of a dataset",
+    "publish": "put a finished report and its runs where the user opens them",
+    "fetch-weights": "download a checkpoint into the cache and check it",
+    "render-scene": "render a synthetic old town with exact poses (needs mitsuba)",
+    "doctor": "what this machine has, and what is missing for which feature",
+}
+# The number a rule passes with its settings; raise it when a command's numbers change, so that finished runs are redone.
+CODE_VERSIONS = {
+    "prepare": 1,
+    "list-pairs": 1,
+    "extract-features": 1,
+    "match-pairs": 1,
+    "import-database": 1,
+    "verify-pairs": 1,
+    "map": 1,
+    "localize": 1,
+    "evaluate": 1,
+    "report": 1,
+}
+EXIT_USER = 2
+PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Returns:
+        0 done; 2 the user can fix it, said in one line. A bug leaves with a traceback and 1.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    parser = _parser(chosen)
+    options = parser.parse_args(arguments)
+    log.set_up(options.verbose)
+    if "TRIGPOINT_PARENT" in os.environ:
+        die_with_parent(int(os.environ["TRIGPOINT_PARENT"]))
+    try:
+        options.run(options)
+    except TrigpointError as error:
+        logging.getLogger("trigpoint").debug("details", exc_info=True)
+        sys.stderr.write(f"trigpoint {options.command}: {' '.join(str(error).split())}\n")
+        return EXIT_USER
+    return 0
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser; only the chosen subcommand's module is imported, so `--help` stays quick."""
+    parser = argparse.ArgumentParser(
+        prog="trigpoint", description="From photographs to a map, and from a map to camera poses."
+    )
+    parser.add_argument("--version", action="version", version=f"trigpoint {__version__}")
+    parser.add_argument("--verbose", action="store_true", help="log details, and tracebacks of user errors")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=summary)
+        if name == chosen:
+            module = importlib.import_module(f"trigpoint.cli.{name.replace('-', '_')}")
+            sub.description = (module.__doc__ or summary).split("\n\n", 1)[0]
+            sub.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+def die_with_parent(parent: int) -> None:
+    """Let the kernel end this process when its parent ends (Linux), so that no orphan writes later."""
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the call
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""Adapters that turn raw dataset trees into one description."""

@@ -1,0 +1,1 @@
+"""Pixels, poses, epipolar geometry and pose metrics."""

@@ -1,0 +1,1 @@
+"""Correlation operations with interchangeable backends."""

@@ -1,0 +1,1 @@
+"""Camera poses of queries in a map."""

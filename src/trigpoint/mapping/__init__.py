@@ -1,0 +1,1 @@
+"""COLMAP database, geometric verification and mapping through pycolmap."""

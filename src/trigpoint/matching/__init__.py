@@ -1,0 +1,1 @@
+"""Matching descriptors and sharing keypoints between pairs."""

@@ -1,0 +1,121 @@
+"""Interfaces of methods, and the one lazy table of their names."""
+
+import importlib
+import importlib.metadata
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, ClassVar
+
+from trigpoint.errors import SettingsError
+from trigpoint.types import Correspondences, Features, Image
+
+ENTRY_POINT_GROUP = "trigpoint.methods"
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """One row of the table: where the class is, what it is, and the weights it needs by default."""
+
+    target: str
+    kind: str  # "feature" or "pair"
+    weights: tuple[str, ...] = ()
+
+
+# Read by the workflow without importing torch; third parties add rows through the entry-point group.
+METHODS: dict[str, MethodEntry] = {
+    "sift": MethodEntry("trigpoint.methods.sift:Sift", "feature"),
+    "disk": MethodEntry("trigpoint.methods.disk:Disk", "feature", ("disk-depth",)),
+}
+
+
+class FeatureMethod(ABC):
+    """A method that describes one image at a time."""
+
+    name: ClassVar[str]
+    Settings: ClassVar[type]
+
+    def __init__(self, settings: Any, *, device: str = "cpu", num_threads: int = 1) -> None:
+        self.settings = settings
+        self.device = device
+        self.num_threads = num_threads
+
+    @abstractmethod
+    def extract(self, image: Image) -> Features:
+        """Features of an image in pixels of the original; an image without any gives arrays of length 0."""
+
+
+class PairMethod(ABC):
+    """A method that looks at both images of a pair."""
+
+    name: ClassVar[str]
+    Settings: ClassVar[type]
+
+    def __init__(self, settings: Any, *, device: str = "cpu", num_threads: int = 1) -> None:
+        self.settings = settings
+        self.device = device
+        self.num_threads = num_threads
+
+    @abstractmethod
+    def match_images(self, image0: Image, image1: Image) -> Correspondences:
+        """Correspondences in pixels of the originals; none gives arrays of length 0."""
+
+
+def method_entry(name: str) -> MethodEntry:
+    """The table's row for a name, third-party ones included.
+
+    Raises:
+        SettingsError: no method has this name; the message lists the names and the nearest one.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    plugins = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+    if name in plugins:
+        entry = plugins[name].load()
+        if not isinstance(entry, MethodEntry):
+            raise SettingsError(f"entry point {ENTRY_POINT_GROUP}:{name} is not a MethodEntry; see docs/plugins.md")
+        return entry
+    raise SettingsError(f"no method is called '{name}'{nearest(name, [*METHODS, *plugins])}")
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """`; known: a, b; did you mean 'a'?` for error messages."""
+    close = get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return f"; known: {', '.join(sorted(known))}{hint}"
+
+
+def make_settings(settings_class: type, values: Mapping[str, Any], owner: str) -> Any:
+    """A settings dataclass from a mapping; unknown keys are an error that lists the known ones."""
+    assert is_dataclass(settings_class)
+    known = [item.name for item in fields(settings_class)]
+    for key in values:
+        if key not in known:
+            raise SettingsError(f"{owner}: unknown setting '{key}'{nearest(key, known)}")
+    try:
+        return settings_class(**values)
+    except TypeError as error:
+        raise SettingsError(f"{owner}: {error}") from error
+
+
+def create_method(name: str, values: Mapping[str, Any], *, device: str = "cpu", num_threads: int = 1) -> Any:
+    """A ready method from its name and settings.
+
+    Returns:
+        A FeatureMethod or a PairMethod.
+
+    Raises:
+        SettingsError: unknown name, unknown key or a value out of range.
+        WeightsError: a checkpoint is missing or damaged.
+    """
+    module_name, class_name = method_entry(name).target.split(":")
+    method_class = getattr(importlib.import_module(module_name), class_name)
+    settings = make_settings(method_class.Settings, values, name)
+    return method_class(settings, device=device, num_threads=num_threads)
+
+
+def settings_json(settings: Any) -> str:
+    """Settings as sorted JSON, stored with every output."""
+    return json.dumps(asdict(settings), sort_keys=True)

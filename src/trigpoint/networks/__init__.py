@@ -1,0 +1,1 @@
+"""torch modules whose parameter names are those of the official checkpoints."""

@@ -1,0 +1,1 @@
+"""Global descriptors from local ones, and top-k retrieval."""
