@@ -1,5 +1,6 @@
 """Values that cross modules: images, features, correspondences, cameras, poses."""
 
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -160,3 +161,13 @@ class Dataset:
     def with_role(self, role: str) -> tuple[DatasetImage, ...]:
         """Images of one role, sorted by name."""
         return tuple(image for image in self.images if image.role == role)
+
+    def calibration_digest(self) -> str:
+        """Hexadecimal sha256 that changes when an image's name, role or camera does, or a pose."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            digest.update(repr((image.name, image.role, image.split, image.camera, image.camera_group)).encode())
+        for name, pose in sorted(self.poses.items()):
+            digest.update(repr((name, pose.rotation.tolist(), pose.translation.tolist())).encode())
+        digest.update(repr((self.reference_images, self.pose_unit)).encode())
+        return digest.hexdigest()

@@ -27,6 +27,8 @@ COMMANDS = {
     "evaluate": "metrics of one run against ground truth",
     "report": "one HTML page with all runs of a dataset",
     "publish": "put a finished report and its runs where the user opens them",
+    "summary": "print the table of a finished dataset",
+    "report-collection": "one HTML page with several finished datasets",
     "fetch-weights": "download a checkpoint into the cache and check it",
     "render-scene": "render a synthetic old town with exact poses (needs mitsuba)",
     "doctor": "what this machine has, and what is missing for which feature",

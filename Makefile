@@ -1,0 +1,61 @@
+# make help lists the targets. VENV=... names an existing environment, PIP_ARGS=... goes to pip
+# (an index with another PyTorch build, say), CORES=... to snakemake.
+PYTHON ?= python3.11
+VENV ?= .venv
+PIP_ARGS ?=
+CORES ?= all
+BIN := $(VENV)/bin
+
+.PHONY: help demo setup setup-dev format lint test test-browser test-slurm bench bench-demo schema clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+demo: setup  ## set up, reconstruct and localize the scene that ships with the repository, print the recall table
+	$(BIN)/snakemake --cores $(CORES) results/demo
+	@$(BIN)/trigpoint summary results/demo
+
+setup: $(VENV)/.trigpoint-setup  ## the environment for running: pinned versions, weights of the demo
+setup-dev: $(VENV)/.trigpoint-setup-dev  ## the environment for developing and testing
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.trigpoint-setup: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e .
+	$(BIN)/trigpoint fetch-weights disk-depth
+	@touch $@
+
+$(VENV)/.trigpoint-setup-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[dev,render,slurm]"
+	$(BIN)/trigpoint fetch-weights disk-depth
+	$(BIN)/trigpoint fetch-weights disk-lightglue
+	@touch $@ $(VENV)/.trigpoint-setup
+
+format: setup-dev  ## rewrite the code in the agreed form
+	$(BIN)/ruff check --fix src tests bench
+	$(BIN)/ruff format src tests bench
+	$(BIN)/snakefmt Snakefile rules
+
+lint: setup-dev  ## what the code must look like
+	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+test: setup-dev  ## all tests that need no GPU, no root and, after the set-up, no network
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+schema: setup-dev  ## write rules/config.schema.yaml anew from the settings classes
+	$(BIN)/python -m trigpoint.config_schema rules/config.schema.yaml
+
+bench: setup-dev  ## measure against peers, write bench/results/*.json
+	for script in bench/match_store.py bench/disk_extraction.py bench/nearest_neighbor.py bench/strecha.py bench/sacre_coeur.py; do \
+		$(BIN)/python $$script || exit 1; done
+
+bench-demo: setup-dev  ## the demo's bars over seeds 1 to 3 of render-scene (about an hour)
+	$(BIN)/python bench/demo_seeds.py
+
+clean:  ## remove what the workflow wrote; data/ stays
+	rm -rf work results logs benchmarks .snakemake

@@ -1,0 +1,265 @@
+import fcntl
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from trigpoint import config as settings
+from trigpoint.datasets.tree import image_tree_digest
+from trigpoint.errors import TrigpointError
+from trigpoint.methods.base import method_entry
+from trigpoint.storage.dataset import read_dataset
+from trigpoint.storage.shards import Shard, shard_count
+from trigpoint.storage.weights import WEIGHTS, cached_path
+from trigpoint.matching.base import MATCHERS
+
+IMAGES_PER_SHARD = 64
+PAIRS_PER_SHARD = 2000
+MEMORY_MB = 6000  # of a first attempt; each retry gets as much again
+LOCK = Path(".snakemake/trigpoint.lock")
+WEIGHTS_FOLDER = str(cached_path(next(iter(WEIGHTS))).parent)
+DEVICE = config["device"]
+
+# Commands end with the process that started them, and are those of this environment.
+os.environ["TRIGPOINT_PARENT"] = str(os.getpid())
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
+def lock_this_folder():
+    """Hold a lock that the kernel frees however this process ends; Snakemake's own survives SIGKILL."""
+    LOCK.parent.mkdir(exist_ok=True)
+    handle = LOCK.open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("trigpoint: another snakemake works in this folder; wait for it, or stop it")
+    return handle
+
+
+def in_one_line(function):
+    """Let a user's mistake end the workflow with one line."""
+
+    def wrapped(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except TrigpointError as error:
+            sys.exit(f"trigpoint: {error}")
+
+    return wrapped
+
+
+in_one_line(settings.validate)(config, Path(workflow.basedir) / "rules/config.schema.yaml")
+if workflow.is_main_process and not workflow.dryrun:
+    _lock = lock_this_folder()
+if "runs" in workflow.overwrite_config:  # a selection on the command line holds for every dataset
+    for _dataset in config["datasets"].values():
+        _dataset.pop("runs", None)
+
+
+wildcard_constraints:
+    dataset="[A-Za-z0-9][A-Za-z0-9_-]*",
+    run="[A-Za-z0-9][A-Za-z0-9_-]*",
+    role="map|query",
+    shard=r"\d+-of-\d+",
+    collection="|".join(map(re.escape, config["collections"])) or "(?!)",
+
+
+def layout_of(wildcards):
+    return settings.dataset_settings(config, wildcards.dataset)["layout"]
+
+
+def root_of(wildcards):
+    return settings.dataset_settings(config, wildcards.dataset)["root"]
+
+
+def is_fetched(dataset):
+    """Whether the dataset is one that can be downloaded: it is configured and has no root of the user's."""
+    return dataset in config["datasets"] and "root" not in config["datasets"][dataset]
+
+
+def fetched(wildcards):
+    if not is_fetched(wildcards.dataset):
+        return []
+    return checkpoints.fetch.get(dataset=wildcards.dataset).output.fetched
+
+
+def tree_digest(wildcards):
+    return image_tree_digest(Path(root_of(wildcards)))
+
+
+def prepare_settings(wildcards):
+    values = settings.dataset_settings(config, wildcards.dataset).get("prepare", {})
+    return json.dumps({**values, "code_version": settings.CODE_VERSIONS["prepare"]}, sort_keys=True)
+
+
+@in_one_line
+def dataset_file(wildcards):
+    settings.check_dataset(config, wildcards.dataset)
+    return checkpoints.prepare.get(dataset=wildcards.dataset).output.dataset
+
+
+def dataset_of(wildcards):
+    return read_dataset(Path(dataset_file(wildcards)))
+
+
+def num_map_images(wildcards):
+    return len(dataset_of(wildcards).with_role("map"))
+
+
+def has_queries(wildcards):
+    return bool(dataset_of(wildcards).with_role("query"))
+
+
+def stage(name):
+    """The function that gives a rule its `settings` param."""
+
+    def stage_settings(wildcards):
+        role = f".{wildcards.role}" if name == "pairs" else ""
+        return settings.stage_json(config, wildcards.dataset, wildcards.run, name + role, num_map_images(wildcards))
+
+    return stage_settings
+
+
+def pair_kind(wildcards, role):
+    return settings.pair_kind(config, wildcards.dataset, wildcards.run, role, num_map_images(wildcards))
+
+
+def features_for_pairs(wildcards):
+    if pair_kind(wildcards, wildcards.role) == "retrieval":
+        return f"work/{wildcards.dataset}/{wildcards.run}/features.h5"
+    return []
+
+
+def pair_lists(wildcards):
+    roles = ["map", "query"] if has_queries(wildcards) else ["map"]
+    return [f"work/{wildcards.dataset}/{wildcards.run}/pairs/{role}.txt" for role in roles]
+
+
+def max_shards():
+    resource = workflow.global_resources.get("max_shards")
+    return int(resource.value) if resource is not None else 1
+
+
+def image_shards(wildcards):
+    count = shard_count(len(dataset_of(wildcards).images), max_shards(), IMAGES_PER_SHARD)
+    return [
+        f"work/{wildcards.dataset}/{wildcards.run}/features/{number + 1}-of-{count}.h5"
+        for number in range(count)
+    ]
+
+
+def pair_shards(wildcards):
+    """Match shards: as many as the pairs of an exhaustive list would need, so that the count is known before the list."""
+    images = num_map_images(wildcards)
+    count = shard_count(images * (images - 1) // 2, max_shards(), PAIRS_PER_SHARD)
+    return [
+        f"work/{wildcards.dataset}/{wildcards.run}/matches/{number + 1}-of-{count}.h5"
+        for number in range(count)
+    ]
+
+
+def shard_signature(wildcards):
+    """Changes when an image of the shard does, so that added photographs re-run their shard only."""
+    signatures = {image.name: image.signature for image in dataset_of(wildcards).images}
+    return [f"{name} {signatures[name]}" for name in Shard.parse(wildcards.shard).select(sorted(signatures))]
+
+
+def method_weights(wildcards):
+    """Checkpoint files of a run's method, from the cache; a rule of their own fetches them."""
+    run = settings.run_settings(config, wildcards.dataset, wildcards.run)
+    chosen = run.get("features", {}).get("weights")
+    names = [chosen] if chosen else method_entry(run["method"]).weights
+    return [str(cached_path(name)) if name in WEIGHTS else name for name in names]
+
+
+def matcher_weights(wildcards):
+    run = settings.run_settings(config, wildcards.dataset, wildcards.run)
+    return [str(cached_path(name)) for name in MATCHERS[run["matching"]["matcher"]].weights]
+
+
+def weights_name(wildcards):
+    return next(name for name in WEIGHTS if cached_path(name).name == wildcards.file)
+
+
+def grow_mem_mb(wildcards, attempt):
+    return MEMORY_MB * attempt
+
+
+def mirror_options(wildcards):
+    return [f"--mirror {mirror}" for mirror in config["mirrors"]]
+
+
+def image_names(wildcards):
+    return [image.name for image in dataset_of(wildcards).images]
+
+
+def calibration_digest(wildcards):
+    """Changes when a camera, a pose or the list of images does."""
+    return dataset_of(wildcards).calibration_digest()
+
+
+def feature_options(wildcards, input):
+    return f"--features {input.features}" if input.features else ""
+
+
+def localization_options(wildcards, input):
+    if not input.localization:
+        return ""
+    return f"--poses {input.localization[0]} --localization {input.localization[1]}"
+
+
+def left_out_options(wildcards):
+    left_out = runs_left_out(wildcards)
+    return ["--left-out", *left_out] if left_out else []
+
+
+def localization_outputs(wildcards):
+    if not has_queries(wildcards):
+        return []
+    folder = f"work/{wildcards.dataset}/{wildcards.run}"
+    return [f"{folder}/poses.txt", f"{folder}/localization.json"]
+
+
+@in_one_line
+def run_metrics(wildcards):
+    settings.check_dataset(config, wildcards.dataset)
+    runs = settings.runs_of(config, wildcards.dataset)
+    return [f"work/{wildcards.dataset}/{run}/metrics.json" for run in runs]
+
+
+def runs_in_report(wildcards):
+    return settings.runs_of(config, wildcards.dataset)
+
+
+def runs_left_out(wildcards):
+    chosen = settings.runs_of(config, wildcards.dataset)
+    return [run for run in config["run_settings"] if run not in chosen]
+
+
+def collection_reports(wildcards):
+    return [f"work/{member}/report" for member in config["collections"][wildcards.collection]]
+
+
+def report_settings(wildcards):
+    """What the page says of this dataset's configuration."""
+    chosen = settings.runs_of(config, wildcards.dataset)
+    resolved = {
+        "dataset": settings.dataset_settings(config, wildcards.dataset),
+        "runs": {run: settings.run_settings(config, wildcards.dataset, run) for run in chosen},
+        **{key: config[key] for key in ("seed", "deterministic", "strict", "device")},
+    }
+    values = {"config": resolved, "seed": config["seed"], "deterministic": config["deterministic"]}
+    return json.dumps({**values, "code_version": settings.CODE_VERSIONS["report"]}, sort_keys=True)
+
+
+def git_commit():
+    """The commit of this workflow, for provenance; empty outside a repository."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=workflow.basedir, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+COMMIT = git_commit()

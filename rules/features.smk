@@ -1,0 +1,38 @@
+rule extract_features:
+    input:
+        dataset=ancient(dataset_file),
+        weights=method_weights,
+    output:
+        features="work/{dataset}/{run}/features/{shard}.h5",
+    log:
+        "logs/{dataset}/{run}/extract_features/{shard}.log",
+    benchmark:
+        "benchmarks/{dataset}/{run}/extract_features/{shard}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=grow_mem_mb,
+        gpu=0,
+        runtime="4h",
+    params:
+        settings=stage("features"),
+        images=shard_signature,
+    shell:
+        "exec trigpoint extract-features --settings {params.settings:q}"
+        " --dataset {input.dataset} --shard {wildcards.shard} --device {DEVICE}"
+        " --num-workers {threads} --output {output.features} > {log} 2>&1"
+
+
+rule gather_features:
+    input:
+        shards=image_shards,
+    output:
+        features="work/{dataset}/{run}/features.h5",
+    log:
+        "logs/{dataset}/{run}/gather_features.log",
+    conda:
+        "../envs/base.yaml"
+    shell:
+        "exec trigpoint gather --kind features --shards {input.shards}"
+        " --output {output.features} > {log} 2>&1"

@@ -1,0 +1,193 @@
+"""config.yaml: validation in one line, and the settings every command is given.
+
+The workflow imports this at start, so it loads no torch and no pycolmap.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from trigpoint.cli import CODE_VERSIONS
+from trigpoint.errors import SettingsError
+from trigpoint.methods.base import method_entry, nearest
+
+DATASET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+RESERVED_IDS = ("downloads", "training")
+IMAGES_FOR_RETRIEVAL = 200  # pairs of kind `auto`: exhaustive up to here (19,900 pairs), retrieval beyond
+
+# stage of the configuration -> command that is given its settings
+STAGES = {
+    "features": "extract-features",
+    "matching": "match-pairs",
+    "pairs": "list-pairs",
+    "import": "import-database",
+    "verification": "verify-pairs",
+    "mapping": "map",
+    "localization": "localize",
+    "evaluation": "evaluate",
+}
+
+
+def validate(config: Mapping[str, Any], schema_path: Path) -> None:
+    """Check a configuration against the schema and the tables of methods.
+
+    Raises:
+        SettingsError: one line with the key, what was found, what is allowed and the nearest known name.
+    """
+    schema = yaml.safe_load(schema_path.read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
+    if errors:
+        raise SettingsError(f"config: {_one_line(_deepest(errors[0]))}")
+    for run in [*config["runs"], *(run for item in config["datasets"].values() for run in item.get("runs", []))]:
+        if run not in config["run_settings"]:
+            raise SettingsError(f"config: runs: '{run}' is not in run_settings{nearest(run, [*config['run_settings']])}")
+    for run, settings in config["run_settings"].items():
+        try:
+            method_entry(settings["method"])
+        except SettingsError as error:
+            raise SettingsError(f"config: run_settings.{run}.method: {error}") from error
+    _check_ids(config)
+
+
+def _check_ids(config: Mapping[str, Any]) -> None:
+    for name in [*config["datasets"], *config["collections"]]:
+        if not DATASET_ID.fullmatch(name) or name in RESERVED_IDS:
+            raise SettingsError(f"config: '{name}' cannot name a dataset: letters, digits, _ and - only, and not {RESERVED_IDS}")
+    for name, members in config["collections"].items():
+        if name in config["datasets"]:
+            raise SettingsError(f"config: '{name}' names a dataset and a collection")
+        for member in members:
+            if member not in config["datasets"]:
+                raise SettingsError(
+                    f"config: collections.{name}: no dataset '{member}'{nearest(member, [*config['datasets']])}"
+                )
+
+
+def _deepest(error: jsonschema.ValidationError) -> jsonschema.ValidationError:
+    """The innermost cause of an error of a combined schema."""
+    while error.context:
+        error = max(error.context, key=lambda inner: len(inner.absolute_path))
+    return error
+
+
+def _one_line(error: jsonschema.ValidationError) -> str:
+    key = ".".join(str(part) for part in error.absolute_path)
+    where = f"{key}: " if key else ""
+    schema = error.schema if isinstance(error.schema, Mapping) else {}
+    if error.validator == "additionalProperties":
+        known = [*schema.get("properties", {})]
+        unknown = next(name for name in error.instance if name not in known)
+        return f"{where}unknown key '{unknown}'{nearest(str(unknown), known)}"
+    if error.validator == "enum":
+        return f"{where}found {error.instance!r}; allowed: {', '.join(map(repr, error.validator_value))}" + _hint(
+            error.instance, error.validator_value
+        )
+    if error.validator == "type":
+        allowed = error.validator_value if isinstance(error.validator_value, str) else " or ".join(error.validator_value)
+        return f"{where}found {error.instance!r}; allowed: {allowed}"
+    return f"{where}found {error.instance!r}; {error.message}"
+
+
+def _hint(found: Any, allowed: list[Any]) -> str:
+    words = [word for word in allowed if isinstance(word, str)]
+    text = nearest(str(found), words)
+    return text[text.index("; did you mean") :] if "; did you mean" in text else ""
+
+
+def known_datasets(config: Mapping[str, Any], data_dir: Path = Path("data")) -> list[str]:
+    """Configured datasets and folders `data/<id>/images`, sorted."""
+    folders = {path.parent.name for path in data_dir.glob("*/images") if path.is_dir()}
+    return sorted({*config["datasets"], *(name for name in folders if DATASET_ID.fullmatch(name)) - set(RESERVED_IDS)})
+
+
+def check_dataset(config: Mapping[str, Any], dataset: str, data_dir: Path = Path("data")) -> None:
+    """Raise SettingsError, naming what there is, unless `dataset` is configured or a folder of photographs."""
+    known = known_datasets(config, data_dir)
+    if dataset not in known:
+        everything = [*known, *config["collections"]]
+        raise SettingsError(
+            f"no dataset is called '{dataset}' and there is no folder {data_dir}/{dataset}/images"
+            f"{nearest(dataset, everything)}"
+        )
+
+
+def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """A dataset's settings; a folder of photographs that is not configured gets those of `photos`."""
+    own = config["datasets"].get(dataset, {"layout": "photos"})
+    base = config["photos"] if own["layout"] == "photos" else {}
+    merged = merge(base, own)
+    merged.setdefault("root", f"data/{dataset}")
+    return merged
+
+
+def runs_of(config: Mapping[str, Any], dataset: str) -> list[str]:
+    """Names of the runs of a dataset, in the order of the table's columns."""
+    return list(config["datasets"].get(dataset, {}).get("runs", config["runs"]))
+
+
+def run_settings(config: Mapping[str, Any], dataset: str, run: str) -> dict[str, Any]:
+    """A run on a dataset: the run's own settings over the dataset's."""
+    stages = {name: value for name, value in dataset_settings(config, dataset).items() if name in STAGES}
+    return merge(stages, config["run_settings"][run])
+
+
+def stage_json(config: Mapping[str, Any], dataset: str, run: str, stage: str, num_images: int = 0) -> str:
+    """The sorted JSON a command is given with `--settings`: all that changes its result but its inputs.
+
+    Args:
+        stage: a key of STAGES, or `pairs.map` or `pairs.query`.
+        num_images: images of the map, which pairs of kind `auto` depend on.
+    """
+    settings = run_settings(config, dataset, run)
+    stage, _, role = stage.partition(".")
+    values = deepcopy(settings.get(stage, {}))
+    if stage == "features":
+        values = {
+            "method": settings["method"],
+            "settings": values,
+            "descriptor_dtype": settings.get("descriptor_dtype", "float16"),
+            "strict": config["strict"],
+        }
+    elif stage == "matching":
+        values = {"matcher": values.pop("matcher"), "settings": values}
+    elif stage == "pairs":
+        values = dict(values.get(role, {}))
+        if values.get("kind", "auto") == "auto":
+            values["kind"] = "exhaustive" if num_images <= IMAGES_FOR_RETRIEVAL else "retrieval"
+    common = {
+        "seed": config["seed"],
+        "deterministic": config["deterministic"],
+        "code_version": CODE_VERSIONS[STAGES[stage]],
+    }
+    return json.dumps({**values, **common}, sort_keys=True)
+
+
+def pair_kind(config: Mapping[str, Any], dataset: str, run: str, role: str, num_images: int) -> str:
+    """The kind of pair list a run uses for a role; `auto` resolved."""
+    return str(json.loads(stage_json(config, dataset, run, f"pairs.{role}", num_images))["kind"])
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`; mappings are merged, everything else is replaced.
+
+    A mapping that names another `matcher`, `kind` or `method` replaces the old one whole: its settings are not its kind's.
+    """
+    merged = deepcopy(dict(base))
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and not _another_kind(old, value):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = deepcopy(value)
+    return merged
+
+
+def _another_kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return any(key in new and key in old and new[key] != old[key] for key in ("matcher", "kind", "method"))
