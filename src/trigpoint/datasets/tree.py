@@ -1,0 +1,95 @@
+"""Image files below a folder, without decoding any; importing this is quick, so the workflow can."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from trigpoint.errors import DataError, ImageError
+
+# What is taken for a photograph; .heic and .heif cannot be decoded here and end as unusable images, never silently.
+_EXTENSIONS = ".jpg .jpeg .jpe .jp2 .png .tif .tiff .bmp .webp .gif .avif .ppm .pgm .pbm .pnm .heic .heif"
+IMAGE_EXTENSIONS = frozenset(_EXTENSIONS.split())
+
+
+def list_images(root: Path | str) -> list[str]:
+    """Names of the images below a folder at any depth, `/` as separator, sorted by name.
+
+    Known by their extension in any case. Hidden files and folders (a leading dot) are left out. Links are followed;
+    a link back to a folder it lies in is not.
+
+    Raises:
+        DataError: the folder is missing or cannot be read.
+    """
+    return sorted(name for name, _ in _walk(Path(root)))
+
+
+def image_tree_digest(root: Path | str) -> str:
+    """Hexadecimal sha256 over (name, size, modification time) of all images below a folder; changes when one does.
+
+    Raises:
+        DataError: the folder is missing or cannot be read.
+    """
+    digest = hashlib.sha256()
+    for name, entry in sorted(_walk(Path(root)), key=lambda item: item[0]):
+        digest.update(f"{name}\0{_signature(entry)}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def file_signature(path: Path) -> str:
+    """`size-mtime_ns` of a file: changes when the file does, without reading it."""
+    status = path.stat()
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def image_path(root: Path | str, name: str) -> Path:
+    """The file of an image name.
+
+    Raises:
+        ImageError: the name is absolute or has `.`, `..` or empty parts, so it could lead out of the folder.
+    """
+    parts = name.split("/")
+    if PurePosixPath(name).is_absolute() or "\0" in name or any(part in ("", ".", "..") for part in parts):
+        raise ImageError(f"{name!r} is no name below {root}; use a relative name without '..', as list_images gives it")
+    return Path(root, *parts)
+
+
+def _walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    try:
+        status = root.stat()
+    except OSError as error:
+        raise DataError(f"{root}: {error.strerror}; put the photographs into this folder or link it there") from error
+    yield from _walk_folder(root, "", frozenset([(status.st_dev, status.st_ino)]))
+
+
+def _walk_folder(
+    folder: Path, prefix: str, ancestors: frozenset[tuple[int, int]]
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    try:
+        with os.scandir(folder) as listing:
+            entries = [entry for entry in listing if not entry.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror}; make it a readable folder") from error
+    for entry in entries:
+        if _is_folder(entry):
+            status = entry.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity not in ancestors:
+                yield from _walk_folder(Path(entry.path), f"{prefix}{entry.name}/", ancestors | {identity})
+        elif os.path.splitext(entry.name)[1].lower() in IMAGE_EXTENSIONS:  # noqa: PTH122
+            yield prefix + entry.name, entry
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round in a circle
+        return False
+
+
+def _signature(entry: os.DirEntry[str]) -> str:
+    try:
+        status = entry.stat()
+    except OSError as error:  # a dangling link is an image that cannot be used; prepare names it
+        return f"unreadable-{error.errno}"
+    return f"{status.st_size}-{status.st_mtime_ns}"
