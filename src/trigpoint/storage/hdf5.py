@@ -1,0 +1,73 @@
+"""HDF5 files that appear whole or not at all and say what they are."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from trigpoint import __version__
+from trigpoint.errors import StorageError
+from trigpoint.storage.atomic import atomic_path
+
+__all__ = ["atomic_path", "create_h5", "file_settings", "open_h5"]
+
+# kind -> (format this code reads and writes, command that writes a file of this kind)
+FORMATS = {
+    "features": (1, "trigpoint extract-features"),
+    "matches": (1, "trigpoint match-pairs"),
+}
+
+
+@contextmanager
+def create_h5(output: str | os.PathLike[str], kind: str, settings: Mapping[str, Any]) -> Iterator[h5py.File]:
+    """A new HDF5 file; `output` appears when the body ends without an error.
+
+    Args:
+        output: replaced if it exists.
+        kind: a key of FORMATS.
+        settings: what the content was made with; stored as sorted JSON.
+
+    Yields:
+        The open file, with the attributes kind, format_version, settings and trigpoint_version.
+    """
+    version, _ = FORMATS[kind]
+    with atomic_path(output) as partial, h5py.File(partial, "w") as file:
+        file.attrs["kind"] = kind
+        file.attrs["format_version"] = version
+        file.attrs["settings"] = json.dumps(settings, sort_keys=True)
+        file.attrs["trigpoint_version"] = __version__
+        yield file
+
+
+def open_h5(path: str | os.PathLike[str], kind: str) -> h5py.File:
+    """An existing file of this kind, open for reading.
+
+    Raises:
+        StorageError: it is missing, no HDF5 file, of another kind or of another format; the message says which
+            command writes a fitting one.
+    """
+    version, command = FORMATS[kind]
+    if not Path(path).is_file():
+        raise StorageError(f"{path}: no such file; `{command}` writes it")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read as HDF5 ({error}); remove it and run `{command}` again") from error
+    found = file.attrs.get("kind"), file.attrs.get("format_version")
+    if found != (kind, version):
+        file.close()
+        raise StorageError(
+            f"{path}: kind {found[0]}, format {found[1]}; expected {kind}, format {version}: run `{command}` again"
+        )
+    return file
+
+
+def file_settings(file: h5py.File) -> dict[str, Any]:
+    """The settings a file was made with."""
+    settings = json.loads(file.attrs["settings"])
+    assert isinstance(settings, dict)
+    return settings
