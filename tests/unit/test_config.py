@@ -1,0 +1,132 @@
+"""config.yaml: what is accepted, what is said of mistakes, and what commands are given."""
+
+import json
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trigpoint import config as settings
+from trigpoint.errors import SettingsError
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "rules/config.schema.yaml"
+
+
+@pytest.fixture
+def config() -> dict:
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_shipped_configuration_is_valid(config: dict) -> None:
+    settings.validate(config, SCHEMA)
+
+
+def test_the_schema_is_what_the_settings_classes_make() -> None:
+    from trigpoint.config_schema import build_schema
+
+    assert yaml.safe_load(SCHEMA.read_text()) == yaml.safe_load(yaml.safe_dump(build_schema())), "run `make schema`"
+
+
+def test_every_property_of_the_schema_is_described() -> None:
+    def undescribed(schema: dict, path: str) -> list[str]:
+        found = [
+            f"{path}.{name}" for name, value in schema.get("properties", {}).items() if not {"description", "const"} & set(value)
+        ]
+        for name, value in schema.get("properties", {}).items():
+            found += undescribed(value, f"{path}.{name}")
+        extra = schema.get("additionalProperties")
+        return found + (undescribed(extra, f"{path}.*") if isinstance(extra, dict) else [])
+
+    schema = yaml.safe_load(SCHEMA.read_text())
+    for branch in schema["properties"]["run_settings"]["additionalProperties"].pop("allOf"):
+        for value in branch["if"]["properties"].values():
+            assert "const" in value
+    assert undescribed(schema, "") == []
+
+
+MISTAKES = {
+    "sed": (["sed"], 1, ["unknown key 'sed'", "did you mean 'seed'"]),
+    "type": (["seed"], "zero", ["seed", "'zero'", "integer"]),
+    "method": (["run_settings", "disk", "method"], "dsk", ["run_settings.disk.method", "'dsk'", "did you mean 'disk'"]),
+    "feature": (["run_settings", "disk", "features", "max_keypoint"], 5, ["run_settings.disk.features", "max_keypoint", "did you mean 'max_keypoints'"]),
+    "matcher": (["run_settings", "disk", "matching", "matcher"], "mutualnn", ["'mutualnn'", "mutual_nn", "did you mean 'mutual_nn'"]),
+    "matcher setting": (["run_settings", "sift", "matching", "ration"], 0.8, ["run_settings.sift.matching", "did you mean 'ratio'"]),
+    "mapper": (["photos", "mapping", "mapper"], "incremantal", ["photos.mapping.mapper", "did you mean 'incremental'"]),
+    "kind": (["photos", "pairs", "map", "kind"], "exhaustiv", ["photos.pairs.map.kind", "did you mean 'exhaustive'"]),
+    "layout": (["datasets", "demo", "layout"], "achen", ["datasets.demo.layout", "did you mean 'aachen'"]),
+    "run": (["runs"], ["sift", "dsik"], ["'dsik'", "did you mean 'disk'"]),
+    "run type": (["runs"], "sift", ["runs", "'sift'", "array"]),
+    "member": (["collections", "eth_lfb"], ["eth_lfb_fontain"], ["collections.eth_lfb", "did you mean 'eth_lfb_fountain'"]),
+    "reserved": (["datasets", "downloads"], {"layout": "photos"}, ["'downloads'", "cannot name a dataset"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line(config: dict, mistake: str) -> None:
+    path, value, expected = MISTAKES[mistake]
+    place = config
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(SettingsError) as caught:
+        settings.validate(config, SCHEMA)
+    message = str(caught.value)
+    assert "\n" not in message
+    for words in expected:
+        assert words in message
+
+
+def test_a_missing_key_is_named(config: dict) -> None:
+    del config["seed"]
+    with pytest.raises(SettingsError, match="seed"):
+        settings.validate(config, SCHEMA)
+
+
+def test_a_run_wins_over_its_dataset(config: dict) -> None:
+    config["run_settings"]["disk"]["mapping"] = {"mapper": "global"}
+    assert settings.run_settings(config, "eth_lfb_fountain", "disk")["mapping"]["mapper"] == "global"
+    assert settings.run_settings(config, "eth_lfb_fountain", "sift")["mapping"]["mapper"] == "incremental"
+
+
+def test_another_matcher_does_not_inherit_the_settings_of_the_first() -> None:
+    merged = settings.merge({"matching": {"matcher": "mutual_nn", "ratio": 0.8}}, {"matching": {"matcher": "lightglue"}})
+    assert merged == {"matching": {"matcher": "lightglue"}}
+
+
+def test_a_folder_of_photographs_gets_the_settings_of_photos(config: dict, tmp_path: Path) -> None:
+    (tmp_path / "holiday/images").mkdir(parents=True)
+    assert "holiday" in settings.known_datasets(config, tmp_path)
+    chosen = settings.dataset_settings(config, "holiday")
+    assert chosen["layout"] == "photos"
+    assert chosen["pairs"] == config["photos"]["pairs"]
+
+
+def test_an_unknown_dataset_is_told_what_there_is(config: dict, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.check_dataset(config, "eth_lfb_fontaine", tmp_path)
+    assert "did you mean 'eth_lfb_fountain'" in str(caught.value)
+    assert "demo" in str(caught.value)
+
+
+@pytest.mark.parametrize(("images", "kind"), [(200, "exhaustive"), (201, "retrieval")])
+def test_auto_pairs_depend_on_the_number_of_images(config: dict, images: int, kind: str) -> None:
+    config["photos"]["pairs"]["map"] = {"kind": "auto"}
+    assert settings.pair_kind(config, "holiday", "sift", "map", images) == kind
+
+
+def test_a_command_is_given_its_own_settings_only(config: dict) -> None:
+    before = settings.stage_json(config, "demo", "disk", "matching")
+    changed = deepcopy(config)
+    changed["run_settings"]["disk"]["mapping"] = {"min_num_matches": 20}
+    changed["run_settings"]["sift"]["matching"]["ratio"] = 0.7
+    assert settings.stage_json(changed, "demo", "disk", "matching") == before
+    assert settings.stage_json(changed, "demo", "disk", "mapping") != settings.stage_json(config, "demo", "disk", "mapping")
+    assert json.loads(before)["matcher"] == "mutual_nn"
+
+
+def test_code_versions_reach_the_commands(config: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = settings.stage_json(config, "demo", "disk", "mapping")
+    monkeypatch.setitem(settings.CODE_VERSIONS, "map", settings.CODE_VERSIONS["map"] + 1)
+    assert settings.stage_json(config, "demo", "disk", "mapping") != before
