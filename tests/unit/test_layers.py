@@ -13,6 +13,7 @@ PACKAGE = Path(trigpoint.__file__).parent
 LAYERS = [
     {"__init__"},
     {"errors", "types", "log"},
+    {"settings"},
     {"geometry"},
     {"storage", "kernels"},
     {"datasets", "networks", "matching", "retrieval", "rendering"},

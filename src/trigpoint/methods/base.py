@@ -2,16 +2,26 @@
 
 import importlib
 import importlib.metadata
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from trigpoint.errors import SettingsError
+from trigpoint.settings import make_settings, nearest, settings_json
 from trigpoint.types import Correspondences, Features, Image
 
+__all__ = [
+    "METHODS",
+    "FeatureMethod",
+    "MethodEntry",
+    "PairMethod",
+    "create_method",
+    "make_settings",
+    "method_entry",
+    "nearest",
+    "settings_json",
+]
 ENTRY_POINT_GROUP = "trigpoint.methods"
 
 
@@ -36,6 +46,7 @@ class FeatureMethod(ABC):
 
     name: ClassVar[str]
     Settings: ClassVar[type]
+    weights_sha256 = ""  # of the checkpoint in use: with the settings and the image, all that features depend on
 
     def __init__(self, settings: Any, *, device: str = "cpu", num_threads: int = 1) -> None:
         self.settings = settings
@@ -80,26 +91,6 @@ def method_entry(name: str) -> MethodEntry:
     raise SettingsError(f"no method is called '{name}'{nearest(name, [*METHODS, *plugins])}")
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """`; known: a, b; did you mean 'a'?` for error messages."""
-    close = get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
-    return f"; known: {', '.join(sorted(known))}{hint}"
-
-
-def make_settings(settings_class: type, values: Mapping[str, Any], owner: str) -> Any:
-    """A settings dataclass from a mapping; unknown keys are an error that lists the known ones."""
-    assert is_dataclass(settings_class)
-    known = [item.name for item in fields(settings_class)]
-    for key in values:
-        if key not in known:
-            raise SettingsError(f"{owner}: unknown setting '{key}'{nearest(key, known)}")
-    try:
-        return settings_class(**values)
-    except TypeError as error:
-        raise SettingsError(f"{owner}: {error}") from error
-
-
 def create_method(name: str, values: Mapping[str, Any], *, device: str = "cpu", num_threads: int = 1) -> Any:
     """A ready method from its name and settings.
 
@@ -114,8 +105,3 @@ def create_method(name: str, values: Mapping[str, Any], *, device: str = "cpu", 
     method_class = getattr(importlib.import_module(module_name), class_name)
     settings = make_settings(method_class.Settings, values, name)
     return method_class(settings, device=device, num_threads=num_threads)
-
-
-def settings_json(settings: Any) -> str:
-    """Settings as sorted JSON, stored with every output."""
-    return json.dumps(asdict(settings), sort_keys=True)
