@@ -6,7 +6,7 @@ PIP_ARGS ?=
 CORES ?= all
 BIN := $(VENV)/bin
 
-.PHONY: help demo setup setup-dev format lint test test-browser test-slurm bench bench-demo schema clean
+.PHONY: help demo setup setup-dev format lint test bench bench-demo schema clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16

@@ -15,16 +15,19 @@ from trigpoint.storage.shards import Shard, shard_count
 from trigpoint.storage.weights import WEIGHTS, cached_path
 from trigpoint.matching.base import MATCHERS
 
-IMAGES_PER_SHARD = 64
-PAIRS_PER_SHARD = 2000
+# How stages are cut, unless the profile's resources say otherwise: one shard on one machine.
+SHARDING = {"max_shards": 1, "images_per_shard": 64, "pairs_per_shard": 2000}
 MEMORY_MB = 6000  # of a first attempt; each retry gets as much again
 LOCK = Path(".snakemake/trigpoint.lock")
 WEIGHTS_FOLDER = str(cached_path(next(iter(WEIGHTS))).parent)
 DEVICE = config["device"]
+MIRRORS = " ".join(f"--mirror {mirror}" for mirror in config["mirrors"])
 
 # Commands end with the process that started them, and are those of this environment.
 os.environ["TRIGPOINT_PARENT"] = str(os.getpid())
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ["PATH"]]
+)
 
 
 def lock_this_folder():
@@ -34,7 +37,9 @@ def lock_this_folder():
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit("trigpoint: another snakemake works in this folder; wait for it, or stop it")
+        sys.exit(
+            "trigpoint: another snakemake works in this folder; wait for it, or stop it"
+        )
     return handle
 
 
@@ -50,10 +55,14 @@ def in_one_line(function):
     return wrapped
 
 
-in_one_line(settings.validate)(config, Path(workflow.basedir) / "rules/config.schema.yaml")
+in_one_line(settings.validate)(
+    config, Path(workflow.basedir) / "rules/config.schema.yaml"
+)
 if workflow.is_main_process and not workflow.dryrun:
     _lock = lock_this_folder()
-if "runs" in workflow.overwrite_config:  # a selection on the command line holds for every dataset
+if (
+    "runs" in workflow.overwrite_config
+):  # a selection on the command line holds for every dataset
     for _dataset in config["datasets"].values():
         _dataset.pop("runs", None)
 
@@ -91,7 +100,9 @@ def tree_digest(wildcards):
 
 def prepare_settings(wildcards):
     values = settings.dataset_settings(config, wildcards.dataset).get("prepare", {})
-    return json.dumps({**values, "code_version": settings.CODE_VERSIONS["prepare"]}, sort_keys=True)
+    return json.dumps(
+        {**values, "code_version": settings.CODE_VERSIONS["prepare"]}, sort_keys=True
+    )
 
 
 @in_one_line
@@ -117,13 +128,21 @@ def stage(name):
 
     def stage_settings(wildcards):
         role = f".{wildcards.role}" if name == "pairs" else ""
-        return settings.stage_json(config, wildcards.dataset, wildcards.run, name + role, num_map_images(wildcards))
+        return settings.stage_json(
+            config,
+            wildcards.dataset,
+            wildcards.run,
+            name + role,
+            num_map_images(wildcards),
+        )
 
     return stage_settings
 
 
 def pair_kind(wildcards, role):
-    return settings.pair_kind(config, wildcards.dataset, wildcards.run, role, num_map_images(wildcards))
+    return settings.pair_kind(
+        config, wildcards.dataset, wildcards.run, role, num_map_images(wildcards)
+    )
 
 
 def features_for_pairs(wildcards):
@@ -134,16 +153,22 @@ def features_for_pairs(wildcards):
 
 def pair_lists(wildcards):
     roles = ["map", "query"] if has_queries(wildcards) else ["map"]
-    return [f"work/{wildcards.dataset}/{wildcards.run}/pairs/{role}.txt" for role in roles]
+    return [
+        f"work/{wildcards.dataset}/{wildcards.run}/pairs/{role}.txt" for role in roles
+    ]
 
 
-def max_shards():
-    resource = workflow.global_resources.get("max_shards")
-    return int(resource.value) if resource is not None else 1
+def sharding(name):
+    resource = workflow.global_resources.get(name)
+    return int(resource.value) if resource is not None else SHARDING[name]
 
 
 def image_shards(wildcards):
-    count = shard_count(len(dataset_of(wildcards).images), max_shards(), IMAGES_PER_SHARD)
+    count = shard_count(
+        len(dataset_of(wildcards).images),
+        sharding("max_shards"),
+        sharding("images_per_shard"),
+    )
     return [
         f"work/{wildcards.dataset}/{wildcards.run}/features/{number + 1}-of-{count}.h5"
         for number in range(count)
@@ -153,7 +178,9 @@ def image_shards(wildcards):
 def pair_shards(wildcards):
     """Match shards: as many as the pairs of an exhaustive list would need, so that the count is known before the list."""
     images = num_map_images(wildcards)
-    count = shard_count(images * (images - 1) // 2, max_shards(), PAIRS_PER_SHARD)
+    count = shard_count(
+        images * (images - 1) // 2, sharding("max_shards"), sharding("pairs_per_shard")
+    )
     return [
         f"work/{wildcards.dataset}/{wildcards.run}/matches/{number + 1}-of-{count}.h5"
         for number in range(count)
@@ -163,7 +190,10 @@ def pair_shards(wildcards):
 def shard_signature(wildcards):
     """Changes when an image of the shard does, so that added photographs re-run their shard only."""
     signatures = {image.name: image.signature for image in dataset_of(wildcards).images}
-    return [f"{name} {signatures[name]}" for name in Shard.parse(wildcards.shard).select(sorted(signatures))]
+    return [
+        f"{name} {signatures[name]}"
+        for name in Shard.parse(wildcards.shard).select(sorted(signatures))
+    ]
 
 
 def method_weights(wildcards):
@@ -176,7 +206,9 @@ def method_weights(wildcards):
 
 def matcher_weights(wildcards):
     run = settings.run_settings(config, wildcards.dataset, wildcards.run)
-    return [str(cached_path(name)) for name in MATCHERS[run["matching"]["matcher"]].weights]
+    return [
+        str(cached_path(name)) for name in MATCHERS[run["matching"]["matcher"]].weights
+    ]
 
 
 def weights_name(wildcards):
@@ -185,10 +217,6 @@ def weights_name(wildcards):
 
 def grow_mem_mb(wildcards, attempt):
     return MEMORY_MB * attempt
-
-
-def mirror_options(wildcards):
-    return [f"--mirror {mirror}" for mirror in config["mirrors"]]
 
 
 def image_names(wildcards):
@@ -239,7 +267,10 @@ def runs_left_out(wildcards):
 
 
 def collection_reports(wildcards):
-    return [f"work/{member}/report" for member in config["collections"][wildcards.collection]]
+    return [
+        f"work/{member}/report"
+        for member in config["collections"][wildcards.collection]
+    ]
 
 
 def report_settings(wildcards):
@@ -247,17 +278,28 @@ def report_settings(wildcards):
     chosen = settings.runs_of(config, wildcards.dataset)
     resolved = {
         "dataset": settings.dataset_settings(config, wildcards.dataset),
-        "runs": {run: settings.run_settings(config, wildcards.dataset, run) for run in chosen},
+        "runs": {
+            run: settings.run_settings(config, wildcards.dataset, run) for run in chosen
+        },
         **{key: config[key] for key in ("seed", "deterministic", "strict", "device")},
     }
-    values = {"config": resolved, "seed": config["seed"], "deterministic": config["deterministic"]}
-    return json.dumps({**values, "code_version": settings.CODE_VERSIONS["report"]}, sort_keys=True)
+    values = {
+        "config": resolved,
+        "seed": config["seed"],
+        "deterministic": config["deterministic"],
+    }
+    return json.dumps(
+        {**values, "code_version": settings.CODE_VERSIONS["report"]}, sort_keys=True
+    )
 
 
 def git_commit():
     """The commit of this workflow, for provenance; empty outside a repository."""
     done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=workflow.basedir, capture_output=True, text=True
+        ["git", "describe", "--always", "--dirty"],
+        cwd=workflow.basedir,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.strip()
 

@@ -3,17 +3,16 @@ checkpoint fetch:
         fetched="work/{dataset}/fetched.json",
     log:
         "logs/{dataset}/fetch.log",
+    retries: 3
     conda:
         "../envs/base.yaml"
-    retries: 3
     resources:
         runtime="12h",
     params:
         root=root_of,
-        mirrors=mirror_options,
     shell:
         "exec trigpoint fetch --dataset {wildcards.dataset} --root {params.root:q}"
-        " --downloads data/downloads {params.mirrors}"
+        " --downloads data/downloads {MIRRORS}"
         " --output {output.fetched} > {log} 2>&1"
 
 
@@ -45,9 +44,9 @@ rule fetch_weights:
         weights=protected(f"{WEIGHTS_FOLDER}/{{file}}"),
     log:
         "logs/weights/{file}.log",
+    retries: 3
     conda:
         "../envs/base.yaml"
-    retries: 3
     params:
         name=weights_name,
     shell:

@@ -47,7 +47,9 @@ def validate(config: Mapping[str, Any], schema_path: Path) -> None:
         raise SettingsError(f"config: {_one_line(_deepest(errors[0]))}")
     for run in [*config["runs"], *(run for item in config["datasets"].values() for run in item.get("runs", []))]:
         if run not in config["run_settings"]:
-            raise SettingsError(f"config: runs: '{run}' is not in run_settings{nearest(run, [*config['run_settings']])}")
+            raise SettingsError(
+                f"config: runs: '{run}' is not in run_settings{nearest(run, [*config['run_settings']])}"
+            )
     for run, settings in config["run_settings"].items():
         try:
             method_entry(settings["method"])
@@ -59,7 +61,9 @@ def validate(config: Mapping[str, Any], schema_path: Path) -> None:
 def _check_ids(config: Mapping[str, Any]) -> None:
     for name in [*config["datasets"], *config["collections"]]:
         if not DATASET_ID.fullmatch(name) or name in RESERVED_IDS:
-            raise SettingsError(f"config: '{name}' cannot name a dataset: letters, digits, _ and - only, and not {RESERVED_IDS}")
+            raise SettingsError(
+                f"config: '{name}' cannot name a dataset: letters, digits, _ and - only, and not {RESERVED_IDS}"
+            )
     for name, members in config["collections"].items():
         if name in config["datasets"]:
             raise SettingsError(f"config: '{name}' names a dataset and a collection")
@@ -85,13 +89,14 @@ def _one_line(error: jsonschema.ValidationError) -> str:
         known = [*schema.get("properties", {})]
         unknown = next(name for name in error.instance if name not in known)
         return f"{where}unknown key '{unknown}'{nearest(str(unknown), known)}"
+    allowed: Any = error.validator_value
     if error.validator == "enum":
-        return f"{where}found {error.instance!r}; allowed: {', '.join(map(repr, error.validator_value))}" + _hint(
-            error.instance, error.validator_value
+        return (
+            f"{where}found {error.instance!r}; allowed: {', '.join(map(repr, allowed))}{_hint(error.instance, allowed)}"
         )
     if error.validator == "type":
-        allowed = error.validator_value if isinstance(error.validator_value, str) else " or ".join(error.validator_value)
-        return f"{where}found {error.instance!r}; allowed: {allowed}"
+        kinds = allowed if isinstance(allowed, str) else " or ".join(allowed)
+        return f"{where}found {error.instance!r}; allowed: {kinds}"
     return f"{where}found {error.instance!r}; {error.message}"
 
 
@@ -104,7 +109,8 @@ def _hint(found: Any, allowed: list[Any]) -> str:
 def known_datasets(config: Mapping[str, Any], data_dir: Path = Path("data")) -> list[str]:
     """Configured datasets and folders `data/<id>/images`, sorted."""
     folders = {path.parent.name for path in data_dir.glob("*/images") if path.is_dir()}
-    return sorted({*config["datasets"], *(name for name in folders if DATASET_ID.fullmatch(name)) - set(RESERVED_IDS)})
+    usable = {name for name in folders if DATASET_ID.fullmatch(name)} - set(RESERVED_IDS)
+    return sorted({*config["datasets"], *usable})
 
 
 def check_dataset(config: Mapping[str, Any], dataset: str, data_dir: Path = Path("data")) -> None:
@@ -177,7 +183,7 @@ def pair_kind(config: Mapping[str, Any], dataset: str, run: str, role: str, num_
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with the values of `over`; mappings are merged, everything else is replaced.
 
-    A mapping that names another `matcher`, `kind` or `method` replaces the old one whole: its settings are not its kind's.
+    A mapping that names another `matcher`, `kind` or `method` replaces the old one whole: it has other settings.
     """
     merged = deepcopy(dict(base))
     for key, value in over.items():

@@ -1,4 +1,4 @@
-"""The JSON schema of config.yaml, made from the settings classes: `python -m trigpoint.config_schema FILE` writes it."""
+"""The JSON schema of config.yaml, from the settings classes: `python -m trigpoint.config_schema FILE` writes it."""
 
 import importlib
 import inspect
@@ -173,22 +173,24 @@ def type_schema(hint: Any) -> dict[str, Any]:
     """
     if hint in JSON_TYPES:
         return {"type": JSON_TYPES[hint]}
-    origin = get_origin(hint)
+    origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
-        return {"enum": list(get_args(hint))}
+        return {"enum": list(arguments)}
     if origin in (Union, types.UnionType):
-        options = [type_schema(option) for option in get_args(hint)]
-        if all(set(option) == {"type"} for option in options):
-            return {"type": [option["type"] for option in options]}
-        if {"type": "null"} in options and len(options) == 2:
-            (other,) = [option for option in options if option != {"type": "null"}]
-            return {"enum": [*other["enum"], None]} if "enum" in other else {"anyOf": options}
-        return {"anyOf": options}
+        return union_schema([type_schema(option) for option in arguments])
     if origin in (tuple, list):
-        return {"type": "array", "items": type_schema(get_args(hint)[0])}
-    if origin is dict or hint is dict:
-        return {"type": "object"}
+        return {"type": "array", "items": type_schema(arguments[0])}
     raise TypeError(f"no JSON schema for a field of type {hint}")
+
+
+def union_schema(options: list[dict[str, Any]]) -> dict[str, Any]:
+    """One of several types; simple ones become a list of types, a choice or nothing becomes a choice with null."""
+    if all(set(option) == {"type"} for option in options):
+        return {"type": [option["type"] for option in options]}
+    choices = [option for option in options if option != {"type": "null"}]
+    if len(choices) == 1 and "enum" in choices[0]:
+        return {"enum": [*choices[0]["enum"], None]}
+    return {"anyOf": options}
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ def test_the_schema_is_what_the_settings_classes_make() -> None:
 def test_every_property_of_the_schema_is_described() -> None:
     def undescribed(schema: dict, path: str) -> list[str]:
         found = [
-            f"{path}.{name}" for name, value in schema.get("properties", {}).items() if not {"description", "const"} & set(value)
+            f"{path}.{name}"
+            for name, value in schema.get("properties", {}).items()
+            if not {"description", "const"} & set(value)
         ]
         for name, value in schema.get("properties", {}).items():
             found += undescribed(value, f"{path}.{name}")
@@ -50,15 +52,31 @@ MISTAKES = {
     "sed": (["sed"], 1, ["unknown key 'sed'", "did you mean 'seed'"]),
     "type": (["seed"], "zero", ["seed", "'zero'", "integer"]),
     "method": (["run_settings", "disk", "method"], "dsk", ["run_settings.disk.method", "'dsk'", "did you mean 'disk'"]),
-    "feature": (["run_settings", "disk", "features", "max_keypoint"], 5, ["run_settings.disk.features", "max_keypoint", "did you mean 'max_keypoints'"]),
-    "matcher": (["run_settings", "disk", "matching", "matcher"], "mutualnn", ["'mutualnn'", "mutual_nn", "did you mean 'mutual_nn'"]),
-    "matcher setting": (["run_settings", "sift", "matching", "ration"], 0.8, ["run_settings.sift.matching", "did you mean 'ratio'"]),
+    "feature": (
+        ["run_settings", "disk", "features", "max_keypoint"],
+        5,
+        ["run_settings.disk.features", "max_keypoint", "did you mean 'max_keypoints'"],
+    ),
+    "matcher": (
+        ["run_settings", "disk", "matching", "matcher"],
+        "mutualnn",
+        ["'mutualnn'", "mutual_nn", "did you mean 'mutual_nn'"],
+    ),
+    "matcher setting": (
+        ["run_settings", "sift", "matching", "ration"],
+        0.8,
+        ["run_settings.sift.matching", "did you mean 'ratio'"],
+    ),
     "mapper": (["photos", "mapping", "mapper"], "incremantal", ["photos.mapping.mapper", "did you mean 'incremental'"]),
     "kind": (["photos", "pairs", "map", "kind"], "exhaustiv", ["photos.pairs.map.kind", "did you mean 'exhaustive'"]),
     "layout": (["datasets", "demo", "layout"], "achen", ["datasets.demo.layout", "did you mean 'aachen'"]),
     "run": (["runs"], ["sift", "dsik"], ["'dsik'", "did you mean 'disk'"]),
     "run type": (["runs"], "sift", ["runs", "'sift'", "array"]),
-    "member": (["collections", "eth_lfb"], ["eth_lfb_fontain"], ["collections.eth_lfb", "did you mean 'eth_lfb_fountain'"]),
+    "member": (
+        ["collections", "eth_lfb"],
+        ["eth_lfb_fontain"],
+        ["collections.eth_lfb", "did you mean 'eth_lfb_fountain'"],
+    ),
     "reserved": (["datasets", "downloads"], {"layout": "photos"}, ["'downloads'", "cannot name a dataset"]),
 }
 
@@ -91,7 +109,9 @@ def test_a_run_wins_over_its_dataset(config: dict) -> None:
 
 
 def test_another_matcher_does_not_inherit_the_settings_of_the_first() -> None:
-    merged = settings.merge({"matching": {"matcher": "mutual_nn", "ratio": 0.8}}, {"matching": {"matcher": "lightglue"}})
+    merged = settings.merge(
+        {"matching": {"matcher": "mutual_nn", "ratio": 0.8}}, {"matching": {"matcher": "lightglue"}}
+    )
     assert merged == {"matching": {"matcher": "lightglue"}}
 
 
@@ -122,7 +142,9 @@ def test_a_command_is_given_its_own_settings_only(config: dict) -> None:
     changed["run_settings"]["disk"]["mapping"] = {"min_num_matches": 20}
     changed["run_settings"]["sift"]["matching"]["ratio"] = 0.7
     assert settings.stage_json(changed, "demo", "disk", "matching") == before
-    assert settings.stage_json(changed, "demo", "disk", "mapping") != settings.stage_json(config, "demo", "disk", "mapping")
+    assert settings.stage_json(changed, "demo", "disk", "mapping") != settings.stage_json(
+        config, "demo", "disk", "mapping"
+    )
     assert json.loads(before)["matcher"] == "mutual_nn"
 
 

@@ -33,7 +33,7 @@ COMMANDS = {
     "render-scene": "render a synthetic old town with exact poses (needs mitsuba)",
     "doctor": "what this machine has, and what is missing for which feature",
 }
-# The number a rule passes with its settings; raise it when a command's numbers change, so that finished runs are redone.
+# A rule passes it with its settings; raise it when a command's numbers change, so that finished runs are redone.
 CODE_VERSIONS = {
     "prepare": 1,
     "list-pairs": 1,

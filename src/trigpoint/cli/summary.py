@@ -18,7 +18,18 @@ def run(args: argparse.Namespace) -> None:
     if not path.is_file():
         raise StorageError(f"{path}: there is no such file; make it with: snakemake --cores 8 {args.results}")
     metrics = read_json(path)
-    rows = [["run", "registered", "points3D", "reproj. px", "split", "localized", "recall % 0.25m,2° / 0.5m,5° / 5m,10°", "median m / °"]]
+    rows = [
+        [
+            "run",
+            "registered",
+            "points3D",
+            "reproj. px",
+            "split",
+            "localized",
+            "recall % 0.25m,2° / 0.5m,5° / 5m,10°",
+            "median m / °",
+        ]
+    ]
     for name, values in metrics["runs"].items():
         rows += run_rows(name, values)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -1,0 +1,48 @@
+"""Typing mistakes, selections and collections."""
+
+import subprocess
+
+
+def test_an_unknown_dataset_fails_in_one_line(workspace) -> None:
+    done = workspace.run("results/My-Typo", ok=False)
+    assert done.returncode != 0
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("trigpoint:")]
+    assert "My-Typo" in line
+    assert "my_photos" in line
+    assert "Traceback" not in done.stderr
+
+
+def test_the_nearest_name_is_offered(workspace) -> None:
+    assert "did you mean 'my_photos'" in workspace.run("results/my_photo", ok=False).stderr
+
+
+def test_a_mistake_in_the_configuration_fails_in_one_line(workspace) -> None:
+    config = workspace.config
+    config["run_settings"]["sift"]["matching"]["ration"] = 0.8
+    workspace.config = config
+    done = workspace.run("results/my_photos", ok=False)
+    assert done.returncode != 0
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("trigpoint:")]
+    assert "did you mean 'ratio'" in line
+
+
+def test_a_second_snakemake_in_the_same_folder_is_refused(workspace) -> None:
+    first = subprocess.Popen(
+        workspace.command("results/my_photos"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert first.stdout is not None
+    for line in first.stdout:
+        if "rule prepare" in line or "checkpoint prepare" in line:
+            break
+    second = workspace.run("results/my_photos", ok=False)
+    first.kill()
+    first.communicate()
+    assert second.returncode != 0
+    assert "another snakemake works in this folder" in second.stderr
+    workspace.run("results/my_photos", "--dry-run")
+
+
+def test_every_shipped_dataset_has_a_plan(workspace) -> None:
+    for target in ("results/eth_lfb_fountain", "results/eth_lfb"):
+        jobs = workspace.jobs(target)
+        assert jobs["fetch"] >= 1
