@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from trigpoint.errors import StorageError
-from trigpoint.storage.hdf5 import create_h5, file_settings, open_h5
+from trigpoint.storage.hdf5 import create_group, create_h5, file_settings, open_h5
 from trigpoint.storage.names import escape_name, unescape_name
 from trigpoint.types import Features
 
@@ -59,7 +59,7 @@ class FeatureWriter:
         if escaped in self._file:
             raise StorageError(f"{self._path}: features of '{name}' were written twice")
         arrays = self._checked(name, features)
-        group = self._file.create_group(escaped)
+        group = create_group(self._file, escaped)
         for key, values in arrays.items():
             group.create_dataset(key, data=values)
         group.attrs["image_size"] = np.array(features.image_size, dtype=np.int64)

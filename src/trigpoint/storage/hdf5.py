@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,33 @@ def create_h5(output: str | os.PathLike[str], kind: str, settings: Mapping[str, 
         The open file, with the attributes kind, format_version, settings and trigpoint_version.
     """
     version, _ = FORMATS[kind]
-    with atomic_path(output) as partial, h5py.File(partial, "w") as file:
+    with atomic_path(output) as partial, _new_file(partial) as file:
         file.attrs["kind"] = kind
         file.attrs["format_version"] = version
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
         file.attrs["trigpoint_version"] = __version__
         yield file
+
+
+def create_group(parent: h5py.Group, name: str) -> h5py.Group:
+    """A new group without a time stamp, so that the same content gives the same bytes."""
+    return h5py.Group(h5py.h5g.create(parent.id, name.encode(), gcpl=_untimed_group()))
+
+
+@cache
+def _untimed_group() -> h5py.h5p.PropGCID:
+    properties = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+    properties.set_obj_track_times(False)
+    return properties
+
+
+def _new_file(path: Path) -> h5py.File:
+    """A file in the format of HDF5 1.10 (2016), whose groups take a quarter less room than older ones."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    properties = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    properties.set_obj_track_times(False)
+    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, properties, access))
 
 
 def open_h5(path: str | os.PathLike[str], kind: str) -> h5py.File:

@@ -7,18 +7,21 @@ holds groups `/<name0>/<name1>/{matches, scores}`, names escaped into one group 
 
 import os
 from array import array
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import h5py
 import numpy as np
 
 from trigpoint.errors import StorageError
 from trigpoint.storage.features import check_same_settings
-from trigpoint.storage.hdf5 import create_h5, file_settings, open_h5
+from trigpoint.storage.hdf5 import create_group, create_h5, file_settings, open_h5
 from trigpoint.storage.names import escape_name, unescape_name
 from trigpoint.types import Matches
 
@@ -40,18 +43,16 @@ class MatchWriter:
         self._pairs = array("i")
         self._offsets = array("q", [0])
         self._cache_keys: list[bytes] = []
-        self._waiting: list[Matches] = []
-        self._num_waiting = 0
+        self._indices = np.empty((CHUNK_ROWS, 2), dtype=np.int64)  # int64: an index beyond int32 is seen, not wrapped
+        self._row_scores = np.empty(CHUNK_ROWS, dtype=np.float32)
+        self._num_rows = 0  # that wait in the two arrays
 
     def __enter__(self) -> Self:
         self._file = self._context.__enter__()
         self._file.attrs["layout"] = "packed"
-        self._matches = self._file.create_dataset(
-            "matches", shape=(0, 2), dtype=np.int32, maxshape=(None, 2), chunks=(CHUNK_ROWS, 2)
-        )
-        self._scores = self._file.create_dataset(
-            "scores", shape=(0,), dtype=np.float32, maxshape=(None,), chunks=(CHUNK_ROWS,)
-        )
+        rows = self._indices.shape[0]
+        self._matches = self._file.create_dataset("matches", (0, 2), np.int32, maxshape=(None, 2), chunks=(rows, 2))
+        self._scores = self._file.create_dataset("scores", (0,), np.float32, maxshape=(None,), chunks=(rows,))
         return self
 
     def __exit__(
@@ -59,7 +60,7 @@ class MatchWriter:
     ) -> None:
         if kind is None:
             try:
-                self._append()
+                self._append_rows()
                 self._write_index()
             except BaseException as failure:
                 self._context.__exit__(type(failure), failure, failure.__traceback__)
@@ -77,49 +78,62 @@ class MatchWriter:
 
         Raises:
             StorageError: a pair of an image with itself, a pair written before (in either order), wrong shapes, an
-                index below 0 or beyond int32, or a score that is not a number.
+                index below 0 or beyond int32, or a score that is not a number. Values are checked a chunk at a time,
+                so the error may come some pairs later; it names the pair, and the file does not appear.
         """
-        checked = self._checked(name0, name1, matches)
+        indices, scores = np.asarray(matches.indices), np.asarray(matches.scores)
+        if indices.ndim != 2 or indices.shape[1] != 2 or scores.shape != indices.shape[:1]:
+            self._refuse(name0, name1, f"matches {indices.shape}, scores {scores.shape}; expected (M, 2), (M,)")
+        if indices.dtype.kind not in "iu":
+            self._refuse(name0, name1, f"indices are {indices.dtype}, expected integers")
+        self._add_pair(name0, name1)
+        self._offsets.append(self._offsets[-1] + len(indices))
+        self._cache_keys.append(cache_key.encode("ascii"))
+        done = 0
+        while done < len(indices):
+            start, room = self._num_rows, len(self._indices) - self._num_rows
+            stop = start + min(room, len(indices) - done)
+            self._indices[start:stop] = indices[done : done + stop - start]
+            self._row_scores[start:stop] = scores[done : done + stop - start]
+            done += stop - start
+            self._num_rows = stop
+            if stop == len(self._indices):
+                self._append_rows()
+
+    def _add_pair(self, name0: str, name1: str) -> None:
         index0 = self._index_of.setdefault(name0, len(self._index_of))
         index1 = self._index_of.setdefault(name1, len(self._index_of))
-        key = (min(index0, index1), max(index0, index1))
+        if index0 == index1:
+            self._refuse(name0, name1, "an image cannot be matched with itself")
+        key = (index0, index1) if index0 < index1 else (index1, index0)
         if key in self._seen:
-            raise StorageError(f"{self._path}: the pair '{name0}' '{name1}' was written twice (in either order)")
+            self._refuse(name0, name1, "was written twice (in either order)")
         self._seen.add(key)
         self._pairs.extend((index0, index1))
-        self._offsets.append(self._offsets[-1] + len(checked))
-        self._cache_keys.append(cache_key.encode("ascii"))
-        self._waiting.append(checked)
-        self._num_waiting += len(checked)
-        if self._num_waiting >= CHUNK_ROWS:
-            self._append()
 
-    def _checked(self, name0: str, name1: str, matches: Matches) -> Matches:
-        where = f"{self._path}: pair '{name0}' '{name1}'"
-        indices, scores = np.asarray(matches.indices), np.asarray(matches.scores, dtype=np.float32)
-        if name0 == name1:
-            raise StorageError(f"{where}: an image cannot be matched with itself")
-        if indices.ndim != 2 or indices.shape[1] != 2 or scores.shape != (len(indices),):
-            raise StorageError(f"{where}: matches {indices.shape}, scores {scores.shape}; expected (M, 2), (M,)")
-        if indices.dtype.kind not in "iu":
-            raise StorageError(f"{where}: indices are {indices.dtype}, expected integers")
-        if len(indices) and (indices.min() < 0 or indices.max() > INT32_MAX):
-            raise StorageError(f"{where}: indices {indices.min()} to {indices.max()}, expected 0 to {INT32_MAX}")
-        if np.isnan(scores).any():
-            raise StorageError(f"{where}: a score is not a number; check weights and settings")
-        # copies: the caller may fill the same buffers for the next pair
-        return Matches(indices=indices.astype(np.int32, copy=True), scores=scores.copy())
-
-    def _append(self) -> None:
-        if not self._waiting:
-            return
+    def _append_rows(self) -> None:
+        """Check the waiting rows and write them: whole chunks, but for the last."""
+        indices, scores = self._indices[: self._num_rows], self._row_scores[: self._num_rows]
         start = self._matches.shape[0]
-        self._matches.resize(start + self._num_waiting, axis=0)
-        self._scores.resize(start + self._num_waiting, axis=0)
-        self._matches[start:] = np.concatenate([matches.indices for matches in self._waiting])
-        self._scores[start:] = np.concatenate([matches.scores for matches in self._waiting])
-        self._waiting.clear()
-        self._num_waiting = 0
+        # as uint64 a negative index is larger than any other
+        if len(indices) and (indices.view(np.uint64).max() > INT32_MAX or np.isnan(scores).any()):
+            wrong = (indices < 0).any(axis=1) | (indices > INT32_MAX).any(axis=1) | np.isnan(scores)
+            row = int(np.argmax(wrong))
+            what = f"match {indices[row].tolist()} with score {scores[row]}; expected indices 0 to {INT32_MAX}"
+            self._refuse(*self._pair_of_row(start + row), f"{what} and a score that is a number")
+        self._matches.resize(start + len(indices), axis=0)
+        self._scores.resize(start + len(indices), axis=0)
+        self._matches[start:] = indices.astype(np.int32)
+        self._scores[start:] = scores
+        self._num_rows = 0
+
+    def _pair_of_row(self, row: int) -> tuple[str, str]:
+        pair = bisect_right(self._offsets, row) - 1
+        names = list(self._index_of)
+        return names[self._pairs[2 * pair]], names[self._pairs[2 * pair + 1]]
+
+    def _refuse(self, name0: str, name1: str, reason: str) -> NoReturn:
+        raise StorageError(f"{self._path}: pair '{name0}' '{name1}': {reason}")
 
     def _write_index(self) -> None:
         names = [escape_name(name) for name in self._index_of]
@@ -131,14 +145,21 @@ class MatchWriter:
 
 
 class MatchReader:
-    """Reads a packed shard or a gathered file; to be used in a `with` block."""
+    """Reads a packed shard or a gathered file; to be used in a `with` block.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    Args:
+        path: file.
+        in_order: the pairs of a packed shard will be read in the order they are stored in: fetch a chunk at a time.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, in_order: bool = False) -> None:
         self._path = Path(path)
+        self._in_order = in_order
 
     def __enter__(self) -> Self:
         self._file = open_h5(self._path, "matches")
-        self._source = _Packed(self._file) if self._file.attrs["layout"] == "packed" else _Groups(self._file)
+        packed = self._file.attrs["layout"] == "packed"
+        self._source = _Packed(self._file, self._in_order) if packed else _Groups(self._file)
         return self
 
     def __exit__(
@@ -179,13 +200,15 @@ class MatchReader:
 class _Packed:
     """A packed file; the index is three arrays, not a dict of tuples, which takes longer to build than to read all."""
 
-    def __init__(self, file: h5py.File) -> None:
-        self._file = file
+    def __init__(self, file: h5py.File, in_order: bool) -> None:
+        self._window_rows = CHUNK_ROWS if in_order else 0
+        self._window_start, self._window = 0, _empty_rows(0)
         self._matches, self._scores = file["matches"].id, file["scores"].id
         self._names = [unescape_name(escaped.decode()) for escaped in file["names"][()]]
         self._index_of = {name: index for index, name in enumerate(self._names)}
         self._pairs = file["pairs"][()].astype(np.int64)
         self._offsets = file["offsets"][()]
+        self._cache_keys = file["cache_keys"][()] if "cache_keys" in file else np.empty(0, dtype=bytes)
         keys = self._pairs[:, 0] * len(self._names) + self._pairs[:, 1]
         self._order = np.argsort(keys)
         self._sorted_keys = keys[self._order]
@@ -199,15 +222,25 @@ class _Packed:
     def read(self, name0: str, name1: str) -> Matches:
         row = self._row(name0, name1)
         start, stop = int(self._offsets[row]), int(self._offsets[row + 1])
-        indices, scores = np.empty((stop - start, 2), dtype=np.int32), np.empty(stop - start, dtype=np.float32)
-        if stop > start:
-            _read_rows(self._matches, start, indices)
-            _read_rows(self._scores, start, scores)
-        return Matches(indices=indices, scores=scores)
+        if start == stop:
+            return _empty_rows(0)
+        if not self._window_rows:
+            return self._fetch(start, stop)
+        if start < self._window_start or stop > self._window_start + len(self._window):
+            self._window_start = start
+            self._window = self._fetch(start, max(stop, min(start + self._window_rows, int(self._offsets[-1]))))
+        inside = slice(start - self._window_start, stop - self._window_start)
+        return Matches(indices=self._window.indices[inside].copy(), scores=self._window.scores[inside].copy())
+
+    def _fetch(self, start: int, stop: int) -> Matches:
+        rows = _empty_rows(stop - start)
+        _read_rows(self._matches, start, rows.indices)
+        _read_rows(self._scores, start, rows.scores)
+        return rows
 
     def cache_key(self, name0: str, name1: str) -> str:
         row = self._row(name0, name1)
-        return self._file["cache_keys"][row].decode() if row >= 0 and "cache_keys" in self._file else ""
+        return self._cache_keys[row].decode("ascii") if row >= 0 and len(self._cache_keys) else ""
 
     def _row(self, name0: str, name1: str) -> int:
         """Position of a pair as stored, or -1."""
@@ -246,7 +279,12 @@ class _Groups:
     def cache_key(self, name0: str, name1: str) -> str:
         if not self.has(name0, name1):
             return ""
-        return str(self._file[f"{escape_name(name0)}/{escape_name(name1)}"].attrs.get("cache_key", ""))
+        stored = self._file[f"{escape_name(name0)}/{escape_name(name1)}"].attrs.get("cache_key", b"")
+        return bytes(stored).decode("ascii")
+
+
+def _empty_rows(num: int) -> Matches:
+    return Matches(indices=np.empty((num, 2), dtype=np.int32), scores=np.empty(num, dtype=np.float32))
 
 
 def _read_rows(dataset: h5py.h5d.DatasetID, start: int, into: np.ndarray) -> None:
@@ -267,7 +305,7 @@ def gather_matches(shards: Sequence[str | os.PathLike[str]], output: str | os.Pa
     if not paths:
         raise StorageError(f"{output}: no match shards were given")
     with ExitStack() as stack:
-        readers = [stack.enter_context(MatchReader(path)) for path in paths]
+        readers = [stack.enter_context(MatchReader(path, in_order=True)) for path in paths]
         owner: dict[tuple[str, str], int] = {}
         for index, (path, reader) in enumerate(zip(paths, readers, strict=True)):
             check_same_settings(readers[0].settings, reader.settings, paths[0], path)
@@ -278,19 +316,24 @@ def gather_matches(shards: Sequence[str | os.PathLike[str]], output: str | os.Pa
                 owner[name0, name1] = index
         with create_h5(output, "matches", readers[0].settings) as file:
             file.attrs["layout"] = "groups"
-            for name0, name1 in sorted(owner):
-                reader = readers[owner[name0, name1]]
-                _write_group(file, name0, name1, reader.read(name0, name1), reader.cache_key(name0, name1))
+            for name0, names in groupby(sorted(owner), key=itemgetter(0)):
+                parent = create_group(file, escape_name(name0))
+                for _, name1 in names:
+                    reader = readers[owner[name0, name1]]
+                    group = create_group(parent, escape_name(name1))
+                    _fill_group(group.id, reader.read(name0, name1), reader.cache_key(name0, name1))
 
 
-def _write_group(file: h5py.File, name0: str, name1: str, matches: Matches, cache_key: str) -> None:
-    """One pair through HDF5's low-level calls: 200,000 pairs in a third of the time of the objects."""
-    path = f"{escape_name(name0)}/{escape_name(name1)}"
-    group = file.create_group(path)
-    if cache_key:
-        group.attrs["cache_key"] = cache_key
+def _fill_group(group: h5py.h5g.GroupID, matches: Matches, cache_key: str) -> None:
+    """One pair through HDF5's low-level calls: a third of the time of the objects, which is minutes in the end."""
     for key, values in ((b"matches", matches.indices), (b"scores", matches.scores)):
-        space = h5py.h5s.create_simple(values.shape)
-        dataset = h5py.h5d.create(group.id, key, h5py.h5t.py_create(values.dtype, logical=True), space)
+        kind = h5py.h5t.NATIVE_INT32 if key == b"matches" else h5py.h5t.NATIVE_FLOAT
+        dataset = h5py.h5d.create(group, key, kind, h5py.h5s.create_simple(values.shape))
         if values.size:
             dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
+    if cache_key:
+        text = np.array(cache_key.encode("ascii"))
+        attribute = h5py.h5a.create(
+            group, b"cache_key", h5py.h5t.py_create(text.dtype), h5py.h5s.create(h5py.h5s.SCALAR)
+        )
+        attribute.write(text)
