@@ -87,7 +87,8 @@ def _one_line(error: jsonschema.ValidationError) -> str:
     schema = error.schema if isinstance(error.schema, Mapping) else {}
     if error.validator == "additionalProperties":
         known = [*schema.get("properties", {})]
-        unknown = next(name for name in error.instance if name not in known)
+        found: Any = error.instance
+        unknown = next(name for name in found if name not in known)
         return f"{where}unknown key '{unknown}'{nearest(str(unknown), known)}"
     allowed: Any = error.validator_value
     if error.validator == "enum":
