@@ -10,6 +10,8 @@ from trigpoint.errors import DataError, ImageError
 # What is taken for a photograph; .heic and .heif cannot be decoded here and end as unusable images, never silently.
 _EXTENSIONS = ".jpg .jpeg .jpe .jp2 .png .tif .tiff .bmp .webp .gif .avif .ppm .pgm .pbm .pnm .heic .heif"
 IMAGE_EXTENSIONS = frozenset(_EXTENSIONS.split())
+# What adapters read beside images: lists, cameras_gt.txt, NVM and COLMAP models, Strecha's cameras.
+CALIBRATION_EXTENSIONS = frozenset([".txt", ".nvm", ".camera", ".bin"])
 
 
 def list_images(root: Path | str) -> list[str]:
@@ -21,17 +23,23 @@ def list_images(root: Path | str) -> list[str]:
     Raises:
         DataError: the folder is missing or cannot be read.
     """
-    return sorted(name for name, _ in _walk(Path(root)))
+    return sorted(name for name, _ in _walk(Path(root), IMAGE_EXTENSIONS))
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name is taken for an image."""
+    base = name.rsplit("/", 1)[-1]
+    return not base.startswith(".") and _extension(base) in IMAGE_EXTENSIONS
 
 
 def image_tree_digest(root: Path | str) -> str:
-    """Hexadecimal sha256 over (name, size, modification time) of all images below a folder; changes when one does.
+    """Hexadecimal sha256 over (name, size, modification time) of all images and calibration files below a folder.
 
     Raises:
         DataError: the folder is missing or cannot be read.
     """
     digest = hashlib.sha256()
-    for name, entry in sorted(_walk(Path(root)), key=lambda item: item[0]):
+    for name, entry in sorted(_walk(Path(root), IMAGE_EXTENSIONS | CALIBRATION_EXTENSIONS), key=lambda item: item[0]):
         digest.update(f"{name}\0{_signature(entry)}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
@@ -54,16 +62,16 @@ def image_path(root: Path | str, name: str) -> Path:
     return Path(root, *parts)
 
 
-def _walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _walk(root: Path, extensions: frozenset[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
     try:
         status = root.stat()
     except OSError as error:
         raise DataError(f"{root}: {error.strerror}; put the photographs into this folder or link it there") from error
-    yield from _walk_folder(root, "", frozenset([(status.st_dev, status.st_ino)]))
+    yield from _walk_folder(root, "", extensions, frozenset([(status.st_dev, status.st_ino)]))
 
 
 def _walk_folder(
-    folder: Path, prefix: str, ancestors: frozenset[tuple[int, int]]
+    folder: Path, prefix: str, extensions: frozenset[str], ancestors: frozenset[tuple[int, int]]
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
     try:
         with os.scandir(folder) as listing:
@@ -75,9 +83,13 @@ def _walk_folder(
             status = entry.stat()
             identity = (status.st_dev, status.st_ino)
             if identity not in ancestors:
-                yield from _walk_folder(Path(entry.path), f"{prefix}{entry.name}/", ancestors | {identity})
-        elif os.path.splitext(entry.name)[1].lower() in IMAGE_EXTENSIONS:  # noqa: PTH122
+                yield from _walk_folder(Path(entry.path), f"{prefix}{entry.name}/", extensions, ancestors | {identity})
+        elif _extension(entry.name) in extensions:
             yield prefix + entry.name, entry
+
+
+def _extension(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

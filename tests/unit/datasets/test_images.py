@@ -69,8 +69,11 @@ def test_tree_digest_changes_with_name_size_and_time_only(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"x")
     first = image_tree_digest(tmp_path)
-    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "notes.md").write_text("neither image nor calibration")
     assert image_tree_digest(tmp_path) == first
+    (tmp_path / "cameras_gt.txt").write_text("")
+    assert image_tree_digest(tmp_path) != first
+    (tmp_path / "cameras_gt.txt").unlink()
     os.utime(path, ns=(0, 5))
     second = image_tree_digest(tmp_path)
     path.rename(tmp_path / "b.jpg")
