@@ -27,7 +27,7 @@ LAYERS = [
     {"config_schema"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
-MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py")
 
 
 def imported_modules(path: Path) -> list[str]:

@@ -34,6 +34,12 @@ class Workspace:
     def config(self, values: dict) -> None:
         (self.path / "config.yaml").write_text(yaml.safe_dump(values))
 
+    def use_shipped_configuration(self) -> None:
+        """The repository's config.yaml, with the demo's root as seen from this folder."""
+        values = yaml.safe_load((ROOT / "config.yaml").read_text())
+        values["datasets"]["demo"]["root"] = str(ROOT / values["datasets"]["demo"]["root"])
+        self.config = values
+
     @property
     def photographs(self) -> Path:
         return self.path / "data/my_photos/images"

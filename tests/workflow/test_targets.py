@@ -40,9 +40,3 @@ def test_a_second_snakemake_in_the_same_folder_is_refused(workspace) -> None:
     assert second.returncode != 0
     assert "another snakemake works in this folder" in second.stderr
     workspace.run("results/my_photos", "--dry-run")
-
-
-def test_every_shipped_dataset_has_a_plan(workspace) -> None:
-    for target in ("results/eth_lfb_fountain", "results/eth_lfb"):
-        jobs = workspace.jobs(target)
-        assert jobs["fetch"] >= 1

@@ -1,0 +1,52 @@
+"""Fountain and Herzjesu: downloaded by the product's own rule from a mirror on this machine, mapped, evaluated."""
+
+import functools
+import http.server
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SCENES = {"Fountain": ("eth_lfb_fountain", 11), "Herzjesu": ("eth_lfb_herzjesu", 8)}
+
+
+@pytest.fixture(scope="module")
+def mirror(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An HTTP server with the archives and the ground truth, as the real addresses would give them."""
+    folder = tmp_path_factory.mktemp("mirror")
+    for scene in SCENES:
+        with zipfile.ZipFile(folder / f"Strecha-{scene}.zip", "w") as archive:
+            for image in sorted((shared / f"data/eth_lfb/{scene}/images").iterdir()):
+                archive.write(image, f"{scene}/images/{image.name}")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+@pytest.mark.shared
+@pytest.mark.timeout(900)
+def test_the_collection_is_fetched_mapped_and_evaluated(workspace, mirror: str, shared: Path) -> None:
+    workspace.use_shipped_configuration()
+    config = workspace.config
+    config["mirrors"] = [mirror]
+    config["runs"] = ["sift"]
+    workspace.config = config
+    for scene, (dataset, _) in SCENES.items():  # ground truth a user has beside the photographs
+        truth = workspace.path / f"data/{dataset}/cameras_gt.txt"
+        truth.parent.mkdir(parents=True)
+        truth.write_bytes((shared / f"data/eth_lfb/{scene}/cameras_gt.txt").read_bytes())
+    workspace.run("results/eth_lfb")
+    page = workspace.path / "results/eth_lfb"
+    assert (page / "report.html").is_file()
+    metrics = json.loads((page / "metrics.json").read_text())["datasets"]
+    for dataset, images in SCENES.values():
+        mapping = metrics[dataset]["runs"]["sift"]["mapping"]
+        assert mapping["registered"] == mapping["images"] == images
+        assert mapping["auc_percent"]["5"] > 90  # measured 93 and 94: the principal point is not the image centre
+    assert workspace.jobs("results/eth_lfb").total() == 0
+    assert workspace.jobs("results/eth_lfb_fountain") == {"publish": 1}

@@ -1,0 +1,36 @@
+"""The command at the head of every example makes a plan; so does every shipped dataset."""
+
+import re
+import shlex
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$", re.MULTILINE)
+
+
+def planned(workspace, *arguments: str) -> Counter:
+    done = workspace.run(*arguments, "--dry-run")
+    return Counter(JOB.findall(done.stdout + done.stderr))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_command_of_an_example_is_planned(workspace, example: Path) -> None:
+    workspace.use_shipped_configuration()
+    command = re.search(r"^#\s+snakemake (.*)$", example.read_text(), re.MULTILINE)
+    assert command, "an example's head names its command"
+    words = [str(ROOT / word) if word.startswith("examples/") else word for word in shlex.split(command[1])]
+    assert planned(workspace, *words)["publish"] + planned(workspace, *words)["publish_collection"] >= 1
+
+
+@pytest.mark.parametrize(
+    "target", ["results/demo", "results/eth_lfb_fountain", "results/eth_lfb_herzjesu", "results/eth_lfb"]
+)
+def test_a_shipped_dataset_is_planned(workspace, target: str) -> None:
+    workspace.use_shipped_configuration()
+    jobs = planned(workspace, f"results/{dataset}")
+    assert jobs["prepare"] >= 1
+    assert jobs["fetch"] == jobs["prepare"] - (dataset == "demo")
