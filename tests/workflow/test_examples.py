@@ -26,10 +26,8 @@ def test_the_command_of_an_example_is_planned(workspace, example: Path) -> None:
     assert planned(workspace, *words)["publish"] + planned(workspace, *words)["publish_collection"] >= 1
 
 
-@pytest.mark.parametrize(
-    "target", ["results/demo", "results/eth_lfb_fountain", "results/eth_lfb_herzjesu", "results/eth_lfb"]
-)
-def test_a_shipped_dataset_is_planned(workspace, target: str) -> None:
+@pytest.mark.parametrize("dataset", ["demo", "eth_lfb_fountain", "eth_lfb_herzjesu", "eth_lfb"])
+def test_a_shipped_dataset_is_planned(workspace, dataset: str) -> None:
     workspace.use_shipped_configuration()
     jobs = planned(workspace, f"results/{dataset}")
     assert jobs["prepare"] >= 1
