@@ -32,3 +32,22 @@ def make_settings(settings_class: type, values: Mapping[str, Any], owner: str) -
 def settings_json(settings: Any) -> str:
     """Settings as sorted JSON, stored with every output."""
     return json.dumps(asdict(settings), sort_keys=True)
+
+
+def check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is not one of the choices."""
+    if value not in choices:
+        raise SettingsError(f"{owner}: {name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def check_number(owner: str, name: str, value: object, minimum: float, maximum: float = float("inf")) -> None:
+    """Refuse a value that is no number of the closed range."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
+        upper = f" and at most {maximum:g}" if maximum != float("inf") else ""
+        raise SettingsError(f"{owner}: {name} must be a number, at least {minimum:g}{upper}, got {value!r}")
+
+
+def check_flag(owner: str, name: str, value: object, *, optional: bool = False) -> None:
+    """Refuse a value that is neither true nor false (nor null, if that is allowed)."""
+    if not isinstance(value, bool) and not (optional and value is None):
+        raise SettingsError(f"{owner}: {name} must be true or false{' or null' if optional else ''}, got {value!r}")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trigpoint.geometry.pixels import from_colmap
-from trigpoint.storage.colmap_library import load
+from trigpoint.storage.colmap import load
 from trigpoint.storage.dataset import write_dataset
 from trigpoint.storage.features import FeatureWriter
 from trigpoint.storage.matches import MatchWriter, gather_matches

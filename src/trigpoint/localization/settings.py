@@ -1,0 +1,34 @@
+"""Settings of localization; importing this loads no pycolmap."""
+
+from dataclasses import dataclass
+
+from trigpoint.settings import check_flag, check_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalizationSettings:
+    """Absolute pose of each query; 12 px and the clusters are hloc's, the RANSAC COLMAP's."""
+
+    max_error_px: float = 12.0  # reprojection error of a RANSAC inlier
+    min_num_inliers: int = 12  # fewer, and the query has no pose; 3 points fix one, and 9 more have to agree
+    covisibility_clustering: bool = True  # references that share no points are tried apart, the best pose is kept
+    estimate_focal_length: bool = False  # of queries without calibration; otherwise they fail, with that reason
+    refine_focal_length: bool = False  # after RANSAC; of queries without calibration always
+    refine_extra_params: bool = False
+    camera_model: str = "SIMPLE_RADIAL"  # of queries without calibration
+    min_inlier_ratio: float = 0.1
+    confidence: float = 0.99999
+    min_num_trials: int = 100
+    max_num_trials: int = 10000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_number("localization", "max_error_px", self.max_error_px, 1e-3)
+        check_number("localization", "min_num_inliers", self.min_num_inliers, 4)
+        for name in ("covisibility_clustering", "estimate_focal_length", "refine_focal_length", "refine_extra_params"):
+            check_flag("localization", name, getattr(self, name))
+        check_number("localization", "min_inlier_ratio", self.min_inlier_ratio, 0.0, 1.0)
+        check_number("localization", "confidence", self.confidence, 0.0, 1.0)
+        check_number("localization", "min_num_trials", self.min_num_trials, 1)
+        check_number("localization", "max_num_trials", self.max_num_trials, self.min_num_trials)
+        check_number("localization", "seed", self.seed, 0)
