@@ -1,1 +1,1 @@
-"""Global descriptors from local ones, and top-k retrieval."""
+"""Which images show the same place: one vector an image from its local features, and the nearest of them."""

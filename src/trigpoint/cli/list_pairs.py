@@ -1,0 +1,101 @@
+"""`trigpoint list-pairs`: choose the image pairs to match, for the map or for the queries."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from trigpoint.cli.options import json_object, stage_settings
+from trigpoint.errors import SettingsError
+from trigpoint.matching import pair_lists
+from trigpoint.matching.pair_lists import PairSettings
+from trigpoint.storage.dataset import read_dataset
+from trigpoint.storage.pairs import Pair, write_pairs
+from trigpoint.types import Dataset
+
+MAP_ONLY = ("sequential", "poses", "covisibility")  # a query has no place in a sequence, no pose and no 3D points yet
+_logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--settings", type=json_object, required=True, help="JSON object: kind and its settings")
+    parser.add_argument(
+        "--role",
+        choices=pair_lists.ROLES,
+        required=True,
+        help="map: pairs of map images; query: of a query and a map image",
+    )
+    parser.add_argument("--dataset", type=Path, required=True, help="dataset.json")
+    parser.add_argument("--features", type=Path, help="features.h5; kind retrieval needs it")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="COLMAP model of the map images; kind covisibility needs it, kind poses takes its poses",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="text file, one 'name0 name1' a line")
+
+
+def run(args: argparse.Namespace) -> None:
+    settings = stage_settings(args.settings, PairSettings, "list-pairs")
+    dataset = read_dataset(args.dataset)
+    pair_lists.require_images(dataset, args.role)
+    pairs: list[Pair] = []
+    if dataset.with_role(args.role):
+        pairs = _choose(settings, args.role, dataset, args.features, args.model)
+    head = pair_lists.check_pair_list(pairs, dataset, args.role, settings)
+    write_pairs(args.output, pairs, head)
+    _logger.info("%s", head)
+
+
+def _choose(
+    settings: PairSettings, role: str, dataset: Dataset, features: Path | None, model: Path | None
+) -> list[Pair]:
+    references = pair_lists.names_of(dataset, "map")
+    if role == "query" and settings.kind in MAP_ONLY:
+        raise SettingsError(
+            f"pairs: kind {settings.kind} is for map images; use retrieval, file or exhaustive for queries"
+        )
+    if settings.kind == "exhaustive":
+        return pair_lists.exhaustive_pairs(dataset, role)
+    if settings.kind == "sequential":
+        return pair_lists.sequential_pairs(references, settings.overlap, settings.quadratic_overlap)
+    if settings.kind == "file":
+        return pair_lists.file_pairs(dataset, role, settings.path)
+    if settings.kind == "retrieval":
+        return _similar(settings, role, dataset, features)
+    return _from_model(settings, dataset, model)
+
+
+def _similar(settings: PairSettings, role: str, dataset: Dataset, features: Path | None) -> list[Pair]:
+    from trigpoint.retrieval.neighbors import nearest_images
+    from trigpoint.retrieval.vlad import VladSettings
+    from trigpoint.storage.features import FeatureReader
+
+    if features is None:
+        raise SettingsError("pairs: kind retrieval needs --features")
+    vlad = VladSettings(
+        num_words=settings.num_words, max_training_descriptors=settings.max_training_descriptors, seed=settings.seed
+    )
+    images, references = pair_lists.names_of(dataset, role), pair_lists.names_of(dataset, "map")
+    with FeatureReader(features) as reader:
+        neighbors = nearest_images(reader, images, references, settings.num_neighbors, vlad)
+    return pair_lists.unordered_pairs(neighbors) if role == "map" else pair_lists.query_pairs(neighbors)
+
+
+def _from_model(settings: PairSettings, dataset: Dataset, model: Path | None) -> list[Pair]:
+    from trigpoint.mapping import colmap
+
+    references = pair_lists.names_of(dataset, "map")
+    if settings.kind == "covisibility":
+        if model is None:
+            raise SettingsError("pairs: kind covisibility needs --model, a COLMAP model of the map images")
+        images = colmap.registered_images(colmap.read_model(model))
+        seen = {name: colmap.observed_points(image) for name, image in images.items()}
+        return pair_lists.covisible_pairs(references, seen, settings)
+    if model is not None:
+        return pair_lists.pose_pairs(references, colmap.model_poses(colmap.read_model(model)), settings)
+    usable = {name: dataset.poses[name] for name in dataset.reference_images if name in dataset.poses}
+    if not usable:
+        raise SettingsError(
+            f"pairs: kind poses needs --model, because dataset '{dataset.id}' has no poses that mapping may use"
+        )
+    return pair_lists.pose_pairs(references, usable, settings)
