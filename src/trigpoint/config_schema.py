@@ -16,12 +16,13 @@ from trigpoint.matching.base import MATCHERS
 from trigpoint.methods.base import METHODS
 
 STAGE_CLASSES = {
-    "import": "trigpoint.mapping.database:ImportSettings",
-    "verification": "trigpoint.mapping.verification:VerificationSettings",
-    "mapping": "trigpoint.mapping.pipeline:MappingSettings",
-    "localization": "trigpoint.localization.absolute_pose:LocalizationSettings",
-    "evaluation": "trigpoint.evaluation.run:EvaluationSettings",
+    "import": "trigpoint.mapping.settings:ImportSettings",
+    "verification": "trigpoint.mapping.settings:VerificationSettings",
+    "mapping": "trigpoint.mapping.settings:MappingSettings",
+    "localization": "trigpoint.localization.settings:LocalizationSettings",
+    "evaluation": "trigpoint.evaluation.relative_pose:RelativePoseSettings",
 }
+PREPARE_CLASS = "trigpoint.datasets.base:PrepareSettings"
 PAIRS_CLASS = "trigpoint.matching.pair_lists:PairSettings"
 COMMON = ("seed", "deterministic", "code_version", "strict")  # every command gets them from the top of the file
 JSON_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}
@@ -43,7 +44,7 @@ def build_schema() -> dict[str, Any]:
         required=["method"],
     )
     run["allOf"] = [method_branch(name) for name in METHODS]
-    photos = {**stages, "prepare": {"type": "object", "description": "settings of the adapter"}}
+    photos = {**stages, "prepare": class_schema(load(PREPARE_CLASS))}
     dataset = {
         "layout": {"enum": ["photos", "aachen", "eth_lfb"], "description": "adapter that reads the raw tree"},
         "root": {"type": "string", "description": "the raw tree where it already is; used in place, never written"},
