@@ -1,26 +1,27 @@
 """Settings of import, verification and mapping; importing this loads no pycolmap."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from trigpoint.settings import check_choice, check_flag, check_number
 
-INTRINSICS = ("given", "estimate")
-CAMERA_MODES = ("auto", "single", "per_folder", "per_image")
-MAPPERS = ("incremental", "global", "hierarchical", "triangulate")
+Intrinsics = Literal["given", "estimate"]
+CameraMode = Literal["auto", "single", "per_folder", "per_image"]
+Mapper = Literal["incremental", "global", "hierarchical", "triangulate"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSettings:
     """How cameras get into the database; the names of the modes are COLMAP's."""
 
-    intrinsics: str = "given"  # given: the dataset's calibration, an image without one is an error; estimate: a start
+    intrinsics: Intrinsics = "given"  # given: the dataset's calibration, an image without one is an error; estimate: a start
     camera_model: str = "SIMPLE_RADIAL"  # of estimated cameras: f, cx, cy, k; COLMAP's default
-    camera_mode: str = "auto"  # of estimated cameras: who shares one; auto: images of one camera_group
+    camera_mode: CameraMode = "auto"  # of estimated cameras: who shares one; auto: images of one camera_group
     default_focal_factor: float = 1.2  # focal length where nothing is known, times the longer side; COLMAP's default
 
     def __post_init__(self) -> None:
-        check_choice("import", "intrinsics", self.intrinsics, INTRINSICS)
-        check_choice("import", "camera_mode", self.camera_mode, CAMERA_MODES)
+        check_choice("import", "intrinsics", self.intrinsics, get_args(Intrinsics))
+        check_choice("import", "camera_mode", self.camera_mode, get_args(CameraMode))
         check_number("import", "default_focal_factor", self.default_focal_factor, 0.1, 10.0)
 
 
@@ -57,7 +58,7 @@ class MappingSettings:
     thousands of images. `triangulate` keeps the dataset's reference poses and given cameras, and adds points only.
     """
 
-    mapper: str = "incremental"
+    mapper: Mapper = "incremental"
     refine_focal_length: bool | None = None  # null: if the intrinsics were estimated, not if they were given
     refine_principal_point: bool = False
     refine_extra_params: bool | None = None  # distortion; null as above
@@ -83,7 +84,7 @@ class MappingSettings:
     deterministic: bool = False  # one thread
 
     def __post_init__(self) -> None:
-        check_choice("mapping", "mapper", self.mapper, MAPPERS)
+        check_choice("mapping", "mapper", self.mapper, get_args(Mapper))
         for name in ("refine_focal_length", "refine_extra_params", "align_to_reference"):
             check_flag("mapping", name, getattr(self, name), optional=True)
         for name in ("refine_principal_point", "multiple_models", "structure_less_registration"):
