@@ -1,5 +1,6 @@
 """Local features in HDF5: `/<image>/{keypoints, descriptors, scores}`, image names escaped into one group level."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -69,6 +70,13 @@ class FeatureWriter:
         """Add one image with what another file holds of it."""
         self.write(name, reader.read(name), reader.cache_key(name))
 
+    def write_failed(self, name: str, size: tuple[int, int], reason: str) -> None:
+        """Add an image that could not be used: no features, and the reason in the file's attribute `failed`."""
+        nothing = np.zeros((0, 2), dtype=np.float32)
+        self.write(name, Features(nothing, nothing, np.zeros(0, dtype=np.float32), size))
+        failed = failed_images(self._file)
+        self._file.attrs["failed"] = json.dumps({**failed, name: reason}, sort_keys=True)
+
     def _checked(self, name: str, features: Features) -> dict[str, np.ndarray]:
         where = f"{self._path}: '{name}'"
         keypoints = np.asarray(features.keypoints, dtype=np.float32)
@@ -112,6 +120,11 @@ class FeatureReader:
     def settings(self) -> dict[str, Any]:
         """What the features were made with."""
         return file_settings(self._file)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Reason by name of the images that could not be used; they have no keypoints."""
+        return failed_images(self._file)
 
     def names(self) -> list[str]:
         """The images in this file, sorted."""
@@ -178,18 +191,35 @@ def link_shards(shards: Sequence[str | os.PathLike[str]], output: str | os.PathL
         raise StorageError(f"{output}: no feature shards were given")
     owner: dict[str, Path] = {}
     settings: dict[str, Any] = {}
+    failed: dict[str, str] = {}
     for path in paths:
         with FeatureReader(path) as reader:
             check_same_settings(settings, reader.settings, paths[0], path)
             settings = reader.settings
+            failed |= reader.failed
             for name in reader.names():
                 if name in owner:
                     raise StorageError(f"{path}: '{name}' is in {owner[name]} too; extract both shards again")
                 owner[name] = path
     with create_h5(output, "features", settings) as file:
+        if failed:
+            file.attrs["failed"] = json.dumps(failed, sort_keys=True)
         for name in sorted(owner):
             relative = os.path.relpath(owner[name], Path(output).parent)
             file[escape_name(name)] = h5py.ExternalLink(relative, escape_name(name))
+
+
+def failed_images(file: h5py.File) -> dict[str, str]:
+    """The attribute `failed` of a feature file: reason by image name, empty if nothing failed."""
+    failed: dict[str, str] = json.loads(file.attrs.get("failed", "{}"))
+    return failed
+
+
+def linked_shards(path: str | os.PathLike[str]) -> list[str]:
+    """The shards that a feature file shows through links, relative to its folder, sorted; none for a shard."""
+    with open_h5(path, "features") as file:
+        links = (file.get(escaped, getlink=True) for escaped in file)
+        return sorted({link.filename for link in links if isinstance(link, h5py.ExternalLink)})
 
 
 def check_same_settings(first: dict[str, Any], other: dict[str, Any], first_path: Path, other_path: Path) -> None:
