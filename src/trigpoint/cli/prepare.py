@@ -7,14 +7,11 @@ import argparse
 import logging
 from pathlib import Path
 
-from trigpoint.cli.options import json_object
+from trigpoint.cli.options import json_object, stage_settings
 from trigpoint.datasets.base import LAYOUTS, PrepareSettings, prepare_dataset
 from trigpoint.errors import DataError
-from trigpoint.settings import make_settings
 from trigpoint.storage.dataset import write_dataset
 
-# What the workflow gives to every stage and this one has no use for.
-COMMON_SETTINGS = ("code_version", "seed", "deterministic")
 _logger = logging.getLogger(__name__)
 
 
@@ -35,8 +32,7 @@ def run(args: argparse.Namespace) -> None:
     """Read the tree and write dataset.json."""
     if args.num_workers < 1:
         raise DataError(f"--num-workers must be positive, got {args.num_workers}")
-    values = {key: value for key, value in args.settings.items() if key not in COMMON_SETTINGS}
-    settings = make_settings(PrepareSettings, values, "prepare")
+    settings = stage_settings(args.settings, PrepareSettings, "prepare")
     dataset = prepare_dataset(args.dataset, args.layout, args.root, settings, args.strict, args.num_workers)
     write_dataset(args.output, dataset)
     _logger.info(

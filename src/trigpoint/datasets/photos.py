@@ -14,7 +14,7 @@ from trigpoint.datasets.cameras_gt import FILE_NAME, read_cameras_gt
 from trigpoint.datasets.text_files import read_lines
 from trigpoint.datasets.tree import list_images
 from trigpoint.errors import DataError
-from trigpoint.storage.colmap_library import load as load_pycolmap
+from trigpoint.storage.colmap import load as load_pycolmap
 from trigpoint.types import Camera, Pose
 
 MODEL_FOLDERS = ("sparse/0", "sparse", "model")
