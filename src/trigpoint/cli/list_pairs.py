@@ -82,7 +82,7 @@ def _similar(settings: PairSettings, role: str, dataset: Dataset, features: Path
 
 
 def _from_model(settings: PairSettings, dataset: Dataset, model: Path | None) -> list[Pair]:
-    from trigpoint.mapping import colmap
+    from trigpoint.storage import colmap
 
     references = pair_lists.names_of(dataset, "map")
     if settings.kind == "covisibility":
