@@ -45,6 +45,8 @@ def mapping_metrics(
         "matched_pairs": sum(count > 0 for count in database.matches.values()),
         "matches": sum(database.matches.values()),
     }
+    if statistics.images:
+        metrics["mean_observations_per_image"] = statistics.observations / statistics.images
     if statistics.points3D:
         metrics["mean_track_length"] = statistics.mean_track_length
     if statistics.mean_reprojection_error_px is not None:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from trigpoint.evaluation.alignment import world_from_map
-from trigpoint.evaluation.distributions import map_histograms
+from trigpoint.evaluation.distributions import map_histograms, pair_table, recall_table
 from trigpoint.evaluation.localization import localization_metrics
-from trigpoint.evaluation.mapping import mapping_metrics
+from trigpoint.evaluation.mapping import TRIANGULATED, mapping_metrics, pair_errors_deg
 from trigpoint.evaluation.relative_pose import RelativePoseSettings, relative_pose_metrics
 from trigpoint.mapping.colmap import (
     DatabaseSummary,
@@ -64,7 +64,11 @@ def evaluate_run(dataset: Dataset, run: str, files: RunFiles, settings: Relative
     details: dict[str, Any] = {
         "images": image_rows(dataset, model, log, database),
         "histograms": map_histograms(model, list(database.inliers.values())),
+        "pairs": pair_table([image.name for image in dataset.with_role("map")], database),
     }
+    names = [image.name for image in dataset.with_role("map") if image.name in dataset.poses]
+    if log["mapper"] != TRIANGULATED:
+        details["pose_recall"] = recall_table(pair_errors_deg(names, poses, dataset.poses))
     if files.poses is not None and files.localization is not None:
         alignment = world_from_map(poses, dataset.poses, is_aligned=log["aligned_to_reference"])
         metrics["localization"], details["queries"] = localization_metrics(
