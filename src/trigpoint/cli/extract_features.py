@@ -1,0 +1,39 @@
+"""`trigpoint extract-features`: local features of the images of one shard."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from trigpoint.cli.options import json_object, stage_settings
+from trigpoint.storage.dataset import read_dataset
+from trigpoint.storage.shards import Shard
+
+_logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `trigpoint extract-features`."""
+    parser.add_argument(
+        "--settings", type=json_object, required=True, help='JSON: {"method": NAME, "settings": {...}, ...}'
+    )
+    parser.add_argument("--dataset", type=Path, required=True, help="dataset.json, written by `trigpoint prepare`")
+    parser.add_argument("--shard", type=Shard.parse, default="1-of-1", help="which part of the images, e.g. 3-of-8")
+    parser.add_argument("--num-workers", type=int, default=1, help="threads")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where networks run")
+    parser.add_argument("--output", type=Path, required=True, help="feature shard (HDF5)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Extract and write."""
+    import torch
+
+    from trigpoint.kernels.devices import choose_device
+    from trigpoint.methods.extraction import ExtractionSettings, extract_shard
+
+    settings = stage_settings(args.settings, ExtractionSettings, "extract-features")
+    dataset = read_dataset(args.dataset)
+    names = args.shard.select(image.name for image in dataset.images)
+    torch.set_num_threads(args.num_workers)
+    device = choose_device(args.device)
+    _logger.info("%s: %d images of shard %s on %s, %s", settings.method, len(names), args.shard, device, settings)
+    extract_shard(dataset, names, settings, args.output, device=device, num_workers=args.num_workers)

@@ -1,0 +1,147 @@
+"""Local features of the images of one shard, in one process: decoding runs ahead while the network computes."""
+
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from trigpoint.datasets.images import load_image
+from trigpoint.datasets.tree import image_path
+from trigpoint.errors import EmptyResultError, ImageError, SettingsError
+from trigpoint.log import progress
+from trigpoint.methods.base import FeatureMethod, create_method
+from trigpoint.storage.features import DESCRIPTOR_DTYPES, FeatureReader, FeatureWriter
+from trigpoint.storage.kept import cache_key, keep, open_kept
+from trigpoint.types import Dataset, Image
+
+DECODED_AHEAD = 2  # photographs in memory beside the one in work
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionSettings:
+    """What `trigpoint extract-features` is given."""
+
+    method: str  # name of a feature method
+    settings: dict[str, Any] = field(default_factory=dict)  # of the method
+    descriptor_dtype: str = "float16"  # in the file
+    strict: bool = False  # an image that cannot be used ends the command, instead of having no features
+    code_version: int = 1  # raised when the command's numbers change
+
+    def __post_init__(self) -> None:
+        if self.descriptor_dtype not in DESCRIPTOR_DTYPES:
+            raise SettingsError(
+                f"extract-features: descriptor_dtype must be one of {', '.join(DESCRIPTOR_DTYPES)}, "
+                f"got '{self.descriptor_dtype}'"
+            )
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """An image with its features' cache key; `image` is absent if the features are kept from an earlier run."""
+
+    name: str
+    key: str = ""
+    image: Image | None = None
+    kept: FeatureReader | None = None
+    error: ImageError | None = None
+
+
+def extract_shard(
+    dataset: Dataset,
+    names: list[str],
+    settings: ExtractionSettings,
+    output: Path,
+    *,
+    device: str = "cpu",
+    num_workers: int = 1,
+) -> None:
+    """Write the features of some images of a dataset; those an earlier run made the same way are copied.
+
+    The result does not depend on which images are in the shard.
+
+    Args:
+        names: images of the dataset.
+        output: feature shard; an earlier one is looked for in `.kept/` beside it.
+        device: `cpu` or `cuda`.
+        num_workers: threads.
+
+    Raises:
+        SettingsError: the method is unknown or is no feature method, or its settings are wrong.
+        ImageError: an image cannot be used and `settings.strict` is set.
+        EmptyResultError: none of the images could be used.
+    """
+    method = create_method(settings.method, settings.settings, device=device, num_threads=num_workers)
+    if not isinstance(method, FeatureMethod):
+        raise SettingsError(f"'{settings.method}' matches pairs of images and extracts no features; use match-pairs")
+    made_with = {
+        "method": settings.method,
+        "settings": asdict(method.settings),
+        "descriptor_dtype": settings.descriptor_dtype,
+        "weights_sha256": method.weights_sha256,
+        "code_version": settings.code_version,
+        "device": device,
+    }
+    sizes = {image.name: image.size for image in dataset.images}
+    num_kept, num_failed = 0, 0
+    with ExitStack() as stack:
+        kept = open_kept(output, FeatureReader, stack)
+
+        def load(name: str) -> _Loaded:
+            return _load(dataset.image_root, name, made_with, kept)
+
+        writer = stack.enter_context(FeatureWriter(output, made_with, settings.descriptor_dtype))
+        for item in progress(run_ahead(load, names, DECODED_AHEAD), "images", len(names)):
+            if item.error is not None:
+                if settings.strict:
+                    raise item.error
+                num_failed += 1
+                _logger.warning("no features: %s", item.error)
+                writer.write_failed(item.name, sizes[item.name], str(item.error))
+            elif item.kept is not None:
+                num_kept += 1
+                writer.copy_from(item.kept, item.name)
+            else:
+                assert item.image is not None
+                writer.write(item.name, method.extract(item.image), item.key)
+        if names and num_failed == len(names):
+            raise EmptyResultError(f"none of the {len(names)} images of this shard could be used; see the log above")
+    keep(output)
+    _logger.info("%d images: %d computed, %d kept, %d failed", len(names), len(names) - num_kept, num_kept, num_failed)
+
+
+def _load(root: str, name: str, made_with: dict[str, Any], kept: list[FeatureReader]) -> _Loaded:
+    """Decode an image, unless a kept file has its features."""
+    try:
+        with image_path(root, name).open("rb") as stream:
+            key = cache_key(hashlib.file_digest(stream, "sha256").hexdigest(), made_with)
+        for reader in kept:
+            if name in reader and reader.cache_key(name) == key:
+                return _Loaded(name, key, kept=reader)
+        return _Loaded(name, key, load_image(root, name))
+    except ImageError as error:
+        return _Loaded(name, error=error)
+    except OSError as error:
+        return _Loaded(name, error=ImageError(f"{name}: cannot be read ({error.strerror or error})"))
+
+
+def run_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
+    """`map` with up to `ahead` results computed by one thread before they are asked for; order is kept."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
