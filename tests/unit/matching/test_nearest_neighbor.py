@@ -1,0 +1,67 @@
+"""The matcher around the kernel."""
+
+import numpy as np
+import pytest
+
+from trigpoint.errors import SettingsError
+from trigpoint.matching.base import create_matcher
+from trigpoint.types import Features
+
+
+def features(descriptors: np.ndarray) -> Features:
+    num = len(descriptors)
+    return Features(np.zeros((num, 2), np.float32), descriptors, np.zeros(num, np.float32), (10, 10))
+
+
+def unit(num: int, seed: int) -> np.ndarray:
+    values = np.random.default_rng(seed).standard_normal((num, 32)).astype(np.float32)
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_permuted_descriptors_find_each_other(dtype: type) -> None:
+    order = np.random.default_rng(1).permutation(50)
+    descriptors = unit(50, 0)
+    matches = create_matcher("mutual_nn", {"ratio": 0.8}).match(
+        features(descriptors.astype(dtype)), features(descriptors[order].astype(dtype))
+    )
+    np.testing.assert_array_equal(order[matches.indices[:, 1]], matches.indices[:, 0])
+    assert len(matches) == 50 and matches.indices.dtype == np.int32
+    np.testing.assert_allclose(matches.scores, 1, atol=1e-2)
+
+
+def test_settings_reach_the_tests() -> None:
+    first, second = features(unit(40, 0)), features(unit(60, 1))
+    everything = len(create_matcher("mutual_nn", {}).match(first, second))
+    assert 0 < len(create_matcher("mutual_nn", {"ratio": 0.95}).match(first, second)) < everything
+    assert (
+        0
+        < len(create_matcher("mutual_nn", {"distance": "angle", "max_distance": 1.0}).match(first, second))
+        < everything
+    )
+
+
+def test_empty_sides_of_any_width_give_no_matches() -> None:
+    nothing = features(np.zeros((0, 2), np.float32))
+    for pair in ((nothing, features(unit(3, 0))), (features(unit(3, 0)), nothing), (nothing, nothing)):
+        matches = create_matcher("mutual_nn", {}).match(*pair)
+        assert matches.indices.shape == (0, 2) and matches.scores.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"ratio": 1.2}, "ratio"),
+        ({"distance": "cosine"}, "angle"),
+        ({"max_distance": -1}, "max_distance"),
+        ({"r": 1}, "known"),
+    ],
+)
+def test_wrong_settings_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        create_matcher("mutual_nn", values)
+
+
+def test_unknown_matcher_names_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="did you mean 'mutual_nn'"):
+        create_matcher("mutual_n", {})
