@@ -1,4 +1,5 @@
 import fcntl
+import functools
 import json
 import os
 import re
@@ -46,6 +47,7 @@ def lock_this_folder():
 def in_one_line(function):
     """Let a user's mistake end the workflow with one line."""
 
+    @functools.wraps(function)  # Snakemake looks at the names of the arguments
     def wrapped(*args, **kwargs):
         try:
             return function(*args, **kwargs)
@@ -61,7 +63,7 @@ in_one_line(settings.validate)(
 if workflow.is_main_process and not workflow.dryrun:
     _lock = lock_this_folder()
 if (
-    "runs" in workflow.overwrite_config
+    "runs" in workflow.config_settings.overwrite_config
 ):  # a selection on the command line holds for every dataset
     for _dataset in config["datasets"].values():
         _dataset.pop("runs", None)
@@ -159,8 +161,8 @@ def pair_lists(wildcards):
 
 
 def sharding(name):
-    resource = workflow.global_resources.get(name)
-    return int(resource.value) if resource is not None else SHARDING[name]
+    given = workflow.global_resources.get(name)
+    return SHARDING[name] if given is None or given.value is None else int(given.value)
 
 
 def image_shards(wildcards):
