@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from trigpoint.geometry.pixels import from_colmap
-from trigpoint.mapping.colmap import open_database, summarize_database
+from trigpoint.mapping.colmap import open_database_copy, summarize_database
 from trigpoint.report.scene import jpeg_address, read_pixels
 from trigpoint.types import Dataset
 
@@ -98,7 +98,7 @@ def read_pair(path: Path, pair: Pair) -> tuple[list[np.ndarray], np.ndarray, np.
 
     A run that does not know one of the images has no keypoints in it.
     """
-    with open_database(path) as database:
+    with open_database_copy(path) as database:
         images = {image.name: image.image_id for image in database.read_all_images() if image.name in pair}
         if len(images) < len(pair):
             return [np.zeros((0, 2))] * 2, np.zeros((0, 2), dtype=int), np.zeros((0, 2), dtype=int)

@@ -1,7 +1,9 @@
 """COLMAP databases: written through pycolmap, counted through SQLite."""
 
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ SETTINGS_TABLE = "trigpoint_settings"
 def open_database(path: str | os.PathLike[str]) -> Iterator[Any]:
     """A pycolmap.Database, closed at the end; a file that does not exist is created.
 
-    Opening alone changes the file's bytes and time, so open copies of inputs, or use `summarize_database`.
+    Opening alone changes the file's bytes and time, so inputs go through `open_database_copy` or `summarize_database`.
 
     Raises:
         StorageError: the file is no COLMAP database.
@@ -38,6 +40,21 @@ def open_database(path: str | os.PathLike[str]) -> Iterator[Any]:
         ) from error
     with database:
         yield database
+
+
+@contextmanager
+def open_database_copy(path: Path) -> Iterator[Any]:
+    """A pycolmap.Database on a copy in the temporary folder, so that reading leaves the file's bytes and time alone.
+
+    Raises:
+        StorageError: the file is missing or no COLMAP database.
+    """
+    require_database(path, "trigpoint verify-pairs")
+    with tempfile.TemporaryDirectory(prefix="trigpoint-database-") as folder:
+        copy = Path(folder, "copy.db")
+        shutil.copyfile(path, copy)
+        with open_database(copy) as database:
+            yield database
 
 
 def transaction(database: Any) -> Any:
