@@ -58,11 +58,12 @@ def _parts(run: Path) -> list[str]:
 
 
 def _place(source: Path, target: Path) -> None:
-    """A file or a tree as hard links or copies, never as symbolic links."""
+    """A file or a tree as hard links or copies, never as symbolic links; hidden files (time stamps) stay behind."""
     if source.is_dir():
         target.mkdir(parents=True, exist_ok=True)
         for child in sorted(source.iterdir()):
-            _place(child, target / child.name)
+            if not child.name.startswith("."):
+                _place(child, target / child.name)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
