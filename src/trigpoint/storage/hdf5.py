@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import h5py
 from trigpoint import __version__
 from trigpoint.errors import StorageError
 from trigpoint.storage.atomic import atomic_path
+from trigpoint.storage.disk_file import DiskFile
 
 __all__ = ["atomic_path", "create_h5", "file_settings", "open_h5"]
 
@@ -36,16 +37,22 @@ def create_h5(output: str | os.PathLike[str], kind: str, settings: Mapping[str, 
         The open file, with the attributes kind, format_version, settings and trigpoint_version.
     """
     version, _ = FORMATS[kind]
-    with atomic_path(output) as partial, _new_file(partial) as file:
-        file.attrs["kind"] = kind
-        file.attrs["format_version"] = version
-        file.attrs["settings"] = json.dumps(settings, sort_keys=True)
-        file.attrs["trigpoint_version"] = __version__
-        yield file
+    with atomic_path(output) as partial, closing(DiskFile(partial)) as disk:
+        try:
+            with _new_file(disk) as file:
+                file.attrs["kind"] = kind
+                file.attrs["format_version"] = version
+                file.attrs["settings"] = json.dumps(settings, sort_keys=True)
+                file.attrs["trigpoint_version"] = __version__
+                yield file
+        finally:
+            _check_disk(disk)
 
 
 def create_group(parent: h5py.Group, name: str) -> h5py.Group:
     """A new group without a time stamp, so that the same content gives the same bytes."""
+    if isinstance(parent, _NewFile):
+        _check_disk(parent.disk)  # a full disk is found here, not after hours
     return h5py.Group(h5py.h5g.create(parent.id, name.encode(), gcpl=_untimed_group()))
 
 
@@ -56,13 +63,35 @@ def _untimed_group() -> h5py.h5p.PropGCID:
     return properties
 
 
-def _new_file(path: Path) -> h5py.File:
+@cache
+def untimed_dataset() -> h5py.h5p.PropDCID:
+    """Properties of a dataset without time stamps, for h5py's low-level calls: they store four of them otherwise."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_obj_track_times(False)
+    return properties
+
+
+class _NewFile(h5py.File):
+    """A file that knows what it is written into."""
+
+    disk: DiskFile
+
+
+def _new_file(disk: DiskFile) -> _NewFile:
     """A file in the format of HDF5 1.10 (2016), whose groups take a quarter less room than older ones."""
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, disk)
     properties = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     properties.set_obj_track_times(False)
-    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, properties, access))
+    file = _NewFile(h5py.h5f.create(b"new", h5py.h5f.ACC_EXCL, properties, access))
+    file.disk = disk
+    return file
+
+
+def _check_disk(disk: DiskFile) -> None:
+    if disk.error is not None:
+        raise disk.error
 
 
 def open_h5(path: str | os.PathLike[str], kind: str) -> h5py.File:

@@ -21,7 +21,7 @@ import numpy as np
 
 from trigpoint.errors import StorageError
 from trigpoint.storage.features import check_same_settings
-from trigpoint.storage.hdf5 import create_group, create_h5, file_settings, open_h5
+from trigpoint.storage.hdf5 import create_group, create_h5, file_settings, open_h5, untimed_dataset
 from trigpoint.storage.match_layouts import GroupLayout, PackedLayout
 from trigpoint.storage.names import escape_name
 from trigpoint.types import Matches
@@ -233,7 +233,8 @@ def _fill_group(group: h5py.h5g.GroupID, matches: Matches, cache_key: str) -> No
     """One pair through HDF5's low-level calls: a third of the time of the objects, which is minutes in the end."""
     for key, values in ((b"matches", matches.indices), (b"scores", matches.scores)):
         kind = h5py.h5t.NATIVE_INT32 if key == b"matches" else h5py.h5t.NATIVE_FLOAT
-        dataset = h5py.h5d.create(group, key, kind, h5py.h5s.create_simple(values.shape))
+        space = h5py.h5s.create_simple(values.shape)
+        dataset = h5py.h5d.create(group, key, kind, space, dcpl=untimed_dataset())
         if values.size:
             dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
     if cache_key:
