@@ -44,6 +44,14 @@ def image_tree_digest(root: Path | str) -> str:
     return digest.hexdigest()
 
 
+def dataset_tree_digest(root: Path | str) -> str:
+    """Hexadecimal sha256 that changes when an image below a folder does, or a file of calibration, poses or pairs.
+
+    Empty if there is no such folder yet: it is to be downloaded.
+    """
+    return image_tree_digest(root) if Path(root).is_dir() else ""
+
+
 def file_signature(path: Path) -> str:
     """`size-mtime_ns` of a file: changes when the file does, without reading it."""
     status = path.stat()

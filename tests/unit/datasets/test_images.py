@@ -12,7 +12,7 @@ import pytest
 from PIL import ExifTags
 
 from trigpoint.datasets.images import check_image, load_image, read_header, reduced_size
-from trigpoint.datasets.tree import image_path, image_tree_digest, list_images
+from trigpoint.datasets.tree import dataset_tree_digest, image_path, image_tree_digest, list_images
 from trigpoint.errors import DataError, ImageError
 
 RED, WHITE = (200, 30, 40), (255, 255, 255)
@@ -73,6 +73,8 @@ def test_tree_digest_changes_with_name_size_and_time_only(tmp_path):
     assert image_tree_digest(tmp_path) == first
     (tmp_path / "cameras_gt.txt").write_text("")
     assert image_tree_digest(tmp_path) != first
+    assert dataset_tree_digest(tmp_path) == image_tree_digest(tmp_path)
+    assert dataset_tree_digest(tmp_path / "not fetched yet") == ""
     (tmp_path / "cameras_gt.txt").unlink()
     os.utime(path, ns=(0, 5))
     second = image_tree_digest(tmp_path)
