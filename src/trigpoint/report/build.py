@@ -58,7 +58,7 @@ def write_report(
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "timings.json", timings)
         write_json(folder / "provenance.json", origin)
-        write_summary(folder / "summary.csv", dataset.id, metrics["runs"])
+        write_summary(folder / "summary.csv", {dataset.id: metrics["runs"]})
     _logger.info("%s: report of %d runs, %.1f MB", output, len(runs), len(page) / 1e6)
 
 
@@ -72,14 +72,23 @@ def dataset_metrics(dataset: Dataset, work: Path, runs: Sequence[str]) -> dict[s
     return {"dataset": dataset.id, "runs": without_head}
 
 
-def write_summary(output: Path, dataset: str, runs: dict[str, Any]) -> None:
-    """One row for each run, one column for each number that any run has; unknown ones are empty."""
-    rows = {run: flat({key: values[key] for key in SECTIONS if key in values}) for run, values in runs.items()}
-    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+def write_summary(output: Path, datasets: dict[str, dict[str, Any]]) -> None:
+    """One row for each run of each dataset, one column for each number that any has; unknown ones are empty.
+
+    Args:
+        output: CSV file to write.
+        datasets: dataset -> run -> its metrics.
+    """
+    rows = [
+        (dataset, run, flat({key: values[key] for key in SECTIONS if key in values}))
+        for dataset, runs in datasets.items()
+        for run, values in runs.items()
+    ]
+    columns = list(dict.fromkeys(column for _, _, row in rows for column in row))
     with output.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["dataset", "run", *columns])
-        for run, row in rows.items():
+        for dataset, run, row in rows:
             writer.writerow([dataset, run, *(row.get(column, "") for column in columns)])
 
 
