@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from trigpoint import config as settings
-from trigpoint.datasets.tree import image_tree_digest
+from trigpoint.datasets.tree import dataset_tree_digest
 from trigpoint.errors import TrigpointError
 from trigpoint.methods.base import method_entry
 from trigpoint.storage.dataset import read_dataset
@@ -69,12 +69,16 @@ if (
         _dataset.pop("runs", None)
 
 
+COLLECTION = "|".join(map(re.escape, config["collections"])) or "(?!)"
+ID = settings.DATASET_ID.pattern
+
+
 wildcard_constraints:
-    dataset="[A-Za-z0-9][A-Za-z0-9_-]*",
-    run="[A-Za-z0-9][A-Za-z0-9_-]*",
+    dataset=rf"(?!(?:{COLLECTION})(?![A-Za-z0-9_-])){ID}",
+    run=ID,
     role="map|query",
     shard=r"\d+-of-\d+",
-    collection="|".join(map(re.escape, config["collections"])) or "(?!)",
+    collection=COLLECTION,
 
 
 def layout_of(wildcards):
@@ -97,7 +101,7 @@ def fetched(wildcards):
 
 
 def tree_digest(wildcards):
-    return image_tree_digest(Path(root_of(wildcards)))
+    return dataset_tree_digest(Path(root_of(wildcards)))
 
 
 def prepare_settings(wildcards):
