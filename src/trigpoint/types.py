@@ -116,6 +116,7 @@ class DatasetImage:
         size: (width, height), upright.
         camera: calibration given with the dataset; absent if it has to be estimated.
         camera_group: images with equal text share one camera when intrinsics are estimated.
+        exif_focal_px: focal length in pixels by the photograph's EXIF; absent if it does not say.
         signature: changes when the file does (size and modification time).
     """
 
@@ -125,6 +126,7 @@ class DatasetImage:
     split: str = ""
     camera: Camera | None = None
     camera_group: str = ""
+    exif_focal_px: float | None = None
     signature: str = ""
 
 

@@ -205,6 +205,7 @@ def _describe(tree: RawTree, name: str, headers: dict[str, ImageHeader], group: 
         split=tree.query_splits.get(name, ""),
         camera=camera,
         camera_group=group,
+        exif_focal_px=headers[name].focal_px,
         signature=file_signature(tree.image_root / name),
     )
 

@@ -69,7 +69,8 @@ def _group(image: DatasetImage, mode: str) -> tuple[object, ...]:
 
 
 def _start_camera(group: list[DatasetImage], settings: ImportSettings) -> Camera:
-    """A camera with the first measured focal length of the group, or a guess from the image size, as COLMAP does."""
+    """A camera with the first focal length of the group that was measured or stands in EXIF, or a guess from the image
+    size, as COLMAP does."""
     first = group[0]
     for image in group:
         if image.size != first.size:
@@ -77,6 +78,7 @@ def _start_camera(group: list[DatasetImage], settings: ImportSettings) -> Camera
                 f"camera_mode single: '{image.name}' is {image.size[0]}x{image.size[1]} px,"
                 f" '{first.name}' {first.size[0]}x{first.size[1]}; use camera_mode auto"
             )
-    measured = next((image.camera for image in group if image.camera and image.camera.has_prior_focal_length), None)
-    focal = focal_length_px(measured) if measured else settings.default_focal_factor * max(first.size)
-    return guessed_camera(settings.camera_model, focal, first.size, has_prior=measured is not None)
+    measured = [focal_length_px(i.camera) for i in group if i.camera and i.camera.has_prior_focal_length]
+    known = measured + [image.exif_focal_px for image in group if image.exif_focal_px is not None]
+    focal = known[0] if known else settings.default_focal_factor * max(first.size)
+    return guessed_camera(settings.camera_model, focal, first.size, has_prior=bool(known))

@@ -197,7 +197,10 @@ def test_camera_groups_share_what_one_camera_took(tmp_path):
     image(tmp_path / "images/web/1.png")
     image(tmp_path / "images/web/2.png")
     image(tmp_path / "images/web/3.png", size=(60, 50))
-    groups = {item.name: item.camera_group for item in prepare_dataset("p", "photos", tmp_path).images}
+    images = prepare_dataset("p", "photos", tmp_path).images
+    groups = {item.name: item.camera_group for item in images}
+    assert {item.name: item.exif_focal_px for item in images}["box/a.jpg"] == 28 / 35 * 40
+    assert {item.name: item.exif_focal_px for item in images}["web/1.png"] is None
     assert groups["box/a.jpg"] == groups["box/b.jpg"] == "box|40x30|Box|28 mm"
     assert groups["box/tele.jpg"] != groups["box/a.jpg"]
     assert groups["video/1.png"] == groups["video/2.png"]
