@@ -18,7 +18,11 @@ class PackedLayout:
     def __init__(self, file: h5py.File, window_rows: int) -> None:
         self._window_rows = window_rows
         self._window_start, self._window = 0, _empty_rows(0)
-        self._matches, self._scores = file["matches"].id, file["scores"].id
+        # Without a chunk cache HDF5 reads a pair's own rows, not the chunks around them.
+        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+        access.set_chunk_cache(0, 0, 0)
+        self._matches = h5py.h5d.open(file.id, b"matches", access)
+        self._scores = h5py.h5d.open(file.id, b"scores", access)
         self._names = [unescape_name(escaped.decode()) for escaped in file["names"][()]]
         self._index_of = {name: index for index, name in enumerate(self._names)}
         self._pairs = file["pairs"][()].astype(np.int64)
