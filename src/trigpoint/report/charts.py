@@ -54,7 +54,7 @@ def line_chart(
     """
     to_unit = _log_scale(*x_range) if log_x else _linear_scale(*x_range)
     ticks = _log_ticks(*x_range) if log_x else _linear_ticks(*x_range)
-    parts = _frame(x_label, y_label, [(to_unit(tick), f"{tick:g}") for tick in ticks], _percent_ticks(100))
+    parts = _frame(x_label, y_label, [(to_unit(tick), f"{tick:g}") for tick in ticks], _percent_ticks(100, 20))
     for mark in marks:
         x = _px(to_unit(mark))
         parts.append(f'<line class="mark" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
@@ -66,12 +66,17 @@ def line_chart(
 
 
 def bar_chart(series: Sequence[Series], bin_labels: Sequence[str], x_label: str, y_label: str) -> str:
-    """Grouped bars: y (N,) of each series in percent, one group for each label; x holds the counts for the tooltips."""
-    top = _nice_top(max((max(bars.y, default=0) for bars in series), default=0))
+    """Grouped bars: y (N,) of each series in percent, one group for each label; x holds the counts for the tooltips.
+
+    Of a label such as `15–29` the axis shows the start only, the tooltip all of it.
+    """
+    largest = max((max(bars.y, default=0) for bars in series), default=0)
+    step = _nice_top(largest / 5)
+    top = step * max(math.ceil(largest / step - 1e-9), 1)
     groups = len(bin_labels)
     every = math.ceil(groups / 14)
-    ticks = [((i + 0.5) / groups, label if i % every == 0 else "") for i, label in enumerate(bin_labels)]
-    parts = _frame(x_label, y_label, ticks, _percent_ticks(top))
+    ticks = [((i + 0.5) / groups, label.split("–")[0] if i % every == 0 else "") for i, label in enumerate(bin_labels)]
+    parts = _frame(x_label, y_label, ticks, _percent_ticks(top, step))
     width = 0.84 / groups / max(len(series), 1)
     for number, bars in enumerate(series):
         for i, (count, share) in enumerate(zip(bars.x, bars.y, strict=True)):
@@ -140,8 +145,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return [10.0**power for power in range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)]
 
 
-def _percent_ticks(top: float) -> list[tuple[float, str]]:
-    return [(i / 5, f"{top * i / 5:g}") for i in range(6)]
+def _percent_ticks(top: float, step: float) -> list[tuple[float, str]]:
+    return [(i * step / top, f"{i * step:g}") for i in range(round(top / step) + 1)]
 
 
 def _nice_top(value: float) -> float:

@@ -96,8 +96,14 @@ def facts(dataset: Dataset, metrics: dict[str, Any]) -> list[dict[str, Any]]:
         count = sum(query.split == split for query in queries)
         rows.append({"value": f"{count:,}", "label": f"queries, {split}" if split else "queries"})
     if dataset.unusable:
-        rows.append({"value": f"{len(dataset.unusable):,}", "label": "unusable images", "bad": True})
-    rows.append({"value": str(len(metrics["runs"])), "label": "runs"})
+        rows.append(
+            {
+                "value": f"{len(dataset.unusable):,}",
+                "label": "unusable image" + "s" * (len(dataset.unusable) > 1),
+                "bad": True,
+            }
+        )
+    rows.append({"value": str(len(metrics["runs"])), "label": "run" if len(metrics["runs"]) == 1 else "runs"})
     return rows
 
 

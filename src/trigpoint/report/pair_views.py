@@ -14,7 +14,7 @@ from trigpoint.types import Dataset
 PICTURE_PX = 720  # longer side of a picture in the page
 VIEW_HEIGHT = 480.0  # both pictures are drawn with this height
 GAP = 8.0  # between them
-MAX_LINES = 400  # drawn of each kind of match; the counts beside the picture are of all
+MAX_LINES = 200  # drawn of each kind of match; the counts beside the picture are of all
 MAX_KEYPOINTS = 1500  # drawn of each image
 
 Pair = tuple[str, str]

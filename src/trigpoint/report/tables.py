@@ -18,6 +18,7 @@ class Column:
         best: which of several runs is marked.
         of: key of the count that the number is out of; written `11 / 12`, and marked when it is less.
         help: what the number means, shown on hovering.
+        beside: key of a number; the column is left out where it tells nothing else in any row.
     """
 
     key: str
@@ -26,6 +27,7 @@ class Column:
     best: Literal["", "most", "least"] = ""
     of: str = ""
     help: str = ""
+    beside: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,16 @@ LOCALIZATION = (
     Column("median_m", "median m", 3, "least", help="over all queries, a miss counting as infinite"),
     Column("median_units", "median", 3, "least", help="over all queries, in the ground truth's unit without scale"),
     Column("median_deg", "median °", 3, "least", help="over all queries, a miss counting as infinite"),
-    Column("median_localized_m", "median m (localized)", 3, help="over localized queries only, as others report"),
-    Column("median_localized_deg", "median ° (localized)", 3, help="over localized queries only, as others report"),
+    *(
+        Column(
+            f"median_localized_{unit}",
+            f"median {sign} (localized)",
+            3,
+            help="over localized queries only, as others report",
+            beside=f"median_{unit}",
+        )
+        for unit, sign in (("m", "m"), ("deg", "°"))
+    ),
 )
 RELATIVE_POSE = (
     Column("pairs", "pairs", of="eligible_pairs", help="evaluated, of the matched pairs with ground truth and cameras"),
@@ -108,8 +118,13 @@ def write_number(value: float | None, decimals: int) -> str:
 
 
 def used_columns(columns: Sequence[Column], values: Sequence[dict[str, Any]]) -> list[Column]:
-    """The columns that at least one row has a number for."""
-    return [column for column in columns if any(lookup(value, column.key) is not None for value in values)]
+    """The columns that at least one row has a number for, one that is not in the column beside it."""
+    return [column for column in columns if any(_tells(column, value) for value in values)]
+
+
+def _tells(column: Column, value: dict[str, Any]) -> bool:
+    number = lookup(value, column.key)
+    return number is not None and not (column.beside and lookup(value, column.beside) == number)
 
 
 def run_rows(

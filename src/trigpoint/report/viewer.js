@@ -83,7 +83,7 @@
     line(ring[1], top);
   };
 
-  const state = { run: scene.runs[0], picked: null, yaw: 0.7, pitch: 0.45, distance: 2.6, target: [0, 0, 0], roll: null, lines: null, shown: [] };
+  const state = { run: scene.runs[0], picked: null, yaw: 0.7, pitch: 0.45, distance: 1.9, target: [0, 0, 0], roll: null, lines: null, shown: [] };
   const isOn = (layer) => { const input = document.querySelector(`[data-layer="${layer}"]`); return Boolean(input && input.checked); };
   const sliders = { point: document.getElementById("point-size"), camera: document.getElementById("camera-size") };
 
@@ -299,7 +299,7 @@
     const ahead = [0, 0, 0];
     state.run.cameras.forEach(({ rotation: r }) => { ahead[0] += r[2]; ahead[1] += r[5]; ahead[2] += r[8]; });
     const around = Math.hypot(...ahead) < 0.3 * state.run.cameras.length; // cameras look all ways: no side is the front
-    Object.assign(state, { yaw: around ? 0.7 : Math.atan2(-ahead[0], -ahead[2]) + 0.35, pitch: around ? 0.6 : 0.35, distance: 2.7, target: [0, 0, 0] });
+    Object.assign(state, { yaw: around ? 0.7 : Math.atan2(-ahead[0], -ahead[2]) + 0.35, pitch: around ? 0.6 : 0.35, distance: 1.9, target: [0, 0, 0] });
     draw();
   };
   const select = document.getElementById("view-run");
