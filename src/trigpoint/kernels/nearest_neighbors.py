@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 GROUP = 64  # products whose maximum is kept
-BLOCK_BYTES = 12 << 20  # of products at a time; from 2 to 16 MiB times differ by 8 %, few blocks suffer less on busy cores
+BLOCK_BYTES = 12 << 20  # of products at a time; from 2 to 16 MiB times differ by 8 %, fewer blocks suit busy cores
 LOWEST = float("-inf")
 MIN_SQUARED_HALF = 1e-6  # DISK's floor of 1 - a.b; closer pairs tie
 EUCLIDEAN_FACTOR = 2**0.5

@@ -87,6 +87,11 @@ class DiskInference:
             ShapeError: another shape.
         """
         check_image_shape((1, *image.shape))
+        # TensorFloat-32, cudnn's default, rounds to 10 bits: keypoints would move between devices
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            return self._maps(image)
+
+    def _maps(self, image: Tensor) -> DiskMaps:
         skips = [_convolve(image[None].to(self.device, self.dtype), self._first)]
         for half in self._down:
             skips.append(_unit(functional.avg_pool2d(skips[-1], 2), half))
