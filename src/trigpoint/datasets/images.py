@@ -6,7 +6,9 @@ import logging
 import struct
 import threading
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,6 +39,7 @@ _DECODE_ERRORS: tuple[type[Exception], ...] = (
     KeyError,
     TypeError,
     OverflowError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )
@@ -50,8 +53,17 @@ _TRANSPOSE = {
     8: (PIL.Image.Transpose.ROTATE_90,),
 }
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-_pillow_limit = threading.Lock()
 _logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _PillowLimit:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    users: int = 0
+    value: int | None = None
+
+
+_pillow_limit = _PillowLimit()
 
 
 @dataclass(frozen=True)
@@ -155,16 +167,32 @@ def reduced_size(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 
-def _open(stream: BinaryIO, name: str) -> PIL.Image.Image:
+@contextmanager
+def _open(stream: BinaryIO, name: str) -> Iterator[PIL.Image.Image]:
     """Pillow's image, header read. Its own limit on pixels is off meanwhile: ours is checked before decoding."""
-    with _pillow_limit:
-        limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+    with _without_pillow_limit():
         try:
-            return PIL.Image.open(stream)
+            image = PIL.Image.open(stream)
         except _DECODE_ERRORS as error:
             raise ImageError(_not_an_image(stream, name)) from error
-        finally:
-            PIL.Image.MAX_IMAGE_PIXELS = limit
+        with image:
+            yield image
+
+
+@contextmanager
+def _without_pillow_limit() -> Iterator[None]:
+    """Pillow's limit belongs to the whole process: the first thread that reads an image lifts it, the last restores."""
+    with _pillow_limit.lock:
+        if _pillow_limit.users == 0:
+            _pillow_limit.value, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+        _pillow_limit.users += 1
+    try:
+        yield
+    finally:
+        with _pillow_limit.lock:
+            _pillow_limit.users -= 1
+            if _pillow_limit.users == 0:
+                PIL.Image.MAX_IMAGE_PIXELS = _pillow_limit.value
 
 
 def _not_an_image(stream: BinaryIO, name: str) -> str:

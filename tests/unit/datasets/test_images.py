@@ -275,6 +275,34 @@ def test_more_pixels_than_a_decoder_may_fill_are_refused(tmp_path, monkeypatch):
         load_image(tmp_path, "a.png")
 
 
+def test_pillows_own_limit_is_lifted_while_reading_and_restored(tmp_path, monkeypatch):
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 100)
+    exif = PIL.Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    for suffix in ("jpg", "tif", "png"):
+        save(tmp_path / f"a.{suffix}", corner_image(), exif=exif)
+        assert load_image(tmp_path, f"a.{suffix}").size == check_image(tmp_path, f"a.{suffix}").size == (24, 40)
+    assert PIL.Image.MAX_IMAGE_PIXELS == 100
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "gif", "bmp", "ppm", "jp2", "avif"])
+def test_whatever_bytes_are_damaged_the_image_is_read_or_refused(tmp_path, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    data = save(tmp_path / f"a.{suffix}", PIL.Image.fromarray(noise)).read_bytes()
+    rng = np.random.default_rng(1)
+    refused = 0
+    for _ in range(30):
+        broken = np.frombuffer(data, np.uint8).copy()
+        places = rng.integers(0, min(len(data), rng.choice([64, 300, len(data)])), rng.choice([1, 5, 30]))
+        broken[places] = rng.integers(0, 256, len(places))
+        (tmp_path / f"a.{suffix}").write_bytes(broken[: rng.integers(1, len(data) + 1)].tobytes())
+        try:
+            load_image(tmp_path, f"a.{suffix}")
+        except ImageError:
+            refused += 1
+    assert refused > 0
+
+
 @pytest.mark.parametrize(
     ("size", "most", "expected"), [((10, 10), 100, (10, 10)), ((100, 50), 50, (10, 5)), ((9, 1), 1, (3, 1))]
 )
