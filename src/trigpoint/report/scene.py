@@ -26,6 +26,8 @@ THUMBNAIL_PX = 200  # longer side
 JPEG_QUALITY = 68
 GUESSED_HALF_ANGLE = 0.5  # tangent of half the field of view of a camera without calibration
 INNER_PERCENT = 90  # of the points decide the size of the scene; the rest may be far outliers
+LEAST_SPREAD = 0.05  # of the cameras' x axes in their second direction, squared; below, they do not tell what is level
+LEAST_AGREEMENT = 0.8  # cosine between two guesses of up
 _logger = logging.getLogger(__name__)
 
 
@@ -129,8 +131,24 @@ def display_frame(points: np.ndarray, poses: dict[str, Pose]) -> Sim3:
     reach = [float(np.percentile(radii, INNER_PERCENT))] if len(radii) else []
     reach += [float(np.percentile(np.linalg.norm(centers - middle, axis=1), INNER_PERCENT))] if len(centers) else []
     scale = 1 / max([*reach, 1e-12])
-    rotation = _upright(sum((-pose.rotation[1] for pose in poses.values()), np.zeros(3)))
+    rotation = _upright(up_direction(poses))
     return Sim3(scale, rotation, -scale * rotation @ middle)
+
+
+def up_direction(poses: dict[str, Pose]) -> np.ndarray:
+    """(3,) up in the world, of any length; zero for no cameras.
+
+    Photographs are rarely rolled, so up is the direction most at right angles to all cameras' x axes. Where these do
+    not span a plane, or this is far from the mean of the cameras' own up directions, it is that mean.
+    """
+    if not poses:
+        return np.zeros(3)
+    mean = -np.mean([pose.rotation[1] for pose in poses.values()], axis=0)
+    x_axes = np.array([pose.rotation[0] for pose in poses.values()])
+    spread, directions = np.linalg.eigh(x_axes.T @ x_axes / len(x_axes))
+    up = directions[:, 0] * (1 if directions[:, 0] @ mean > 0 else -1)
+    is_plane = spread[1] > LEAST_SPREAD and spread[0] < LEAST_SPREAD * spread[1]
+    return up if is_plane and up @ mean > LEAST_AGREEMENT * np.linalg.norm(mean) else mean
 
 
 def _upright(up: np.ndarray) -> np.ndarray:

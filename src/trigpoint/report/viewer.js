@@ -298,8 +298,9 @@
   const reset = () => {
     const ahead = [0, 0, 0];
     state.run.cameras.forEach(({ rotation: r }) => { ahead[0] += r[2]; ahead[1] += r[5]; ahead[2] += r[8]; });
+    const narrow = Math.max(1, (1.3 * canvas.clientHeight) / canvas.clientWidth);
     const around = Math.hypot(...ahead) < 0.3 * state.run.cameras.length; // cameras look all ways: no side is the front
-    Object.assign(state, { yaw: around ? 0.7 : Math.atan2(-ahead[0], -ahead[2]) + 0.35, pitch: around ? 0.6 : 0.35, distance: 1.9, target: [0, 0, 0] });
+    Object.assign(state, { yaw: around ? 0.7 : Math.atan2(-ahead[0], -ahead[2]) + 0.35, pitch: around ? 0.6 : 0.35, distance: 1.9 * narrow, target: [0, 0, 0] });
     draw();
   };
   const select = document.getElementById("view-run");

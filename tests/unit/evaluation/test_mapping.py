@@ -1,10 +1,13 @@
 """Mapping metrics by hand-computable numbers."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from trigpoint.evaluation.mapping import mapping_metrics, pair_errors_deg, pose_metrics
-from trigpoint.geometry.pose import Sim3, matrix_from_quaternion, transform_pose
+from trigpoint.geometry.metrics import relative_pose_error_deg
+from trigpoint.geometry.pose import Sim3, matrix_from_quaternion, relative_pose, transform_pose
 from trigpoint.mapping.colmap import DatabaseSummary, ModelStatistics
 from trigpoint.types import Dataset, DatasetImage, Pose
 
@@ -55,6 +58,22 @@ def test_a_turned_camera_spoils_its_pairs_by_its_angle():
 def test_an_opposite_translation_is_not_right_in_a_map():
     poses = {"a": TRUTH["a"], "b": Pose(np.eye(3), np.array([1.0, 0.0, 0.0]))}
     assert pair_errors_deg(("a", "b"), poses, TRUTH) == pytest.approx([180])
+
+
+def test_all_pairs_at_once_are_each_pair_alone():
+    rng = np.random.default_rng(0)
+    names = [str(i) for i in range(7)]
+    truth = {name: Pose(matrix_from_quaternion(rng.normal(size=4)), rng.normal(size=3)) for name in names}
+    truth["6"] = Pose(truth["5"].rotation, truth["5"].translation)  # no baseline between these two
+    poses = {name: turned(truth[name], rng.uniform(0, 30)) for name in names if name != "3"}
+    alone = [
+        relative_pose_error_deg(relative_pose(poses[a], poses[b]), relative_pose(truth[a], truth[b]))
+        if "3" not in (a, b)
+        else 180
+        for a, b in itertools.combinations(names, 2)
+    ]
+    np.testing.assert_allclose(pair_errors_deg(names, poses, truth), alone, atol=1e-9)
+    assert pair_errors_deg([], {}, {}).shape == (0,)
 
 
 def test_what_is_unknown_is_absent():
