@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trigpoint.evaluation.alignment import world_from_map
 from trigpoint.geometry.metrics import FAILED_DEG, absolute_pose_error, pose_auc
-from trigpoint.geometry.pose import transform_pose
+from trigpoint.geometry.pose import align_poses, transform_pose
 from trigpoint.mapping.colmap import DatabaseSummary, ModelStatistics
 from trigpoint.types import Dataset, Pose
 
@@ -60,9 +59,9 @@ def pose_metrics(dataset: Dataset, poses: dict[str, Pose]) -> dict[str, Any]:
     """Poses of a map made without ground truth, against it.
 
     `center_rmse_m` (`center_rmse_units` where distances have no scale) and `rotation_median_deg` are over the
-    registered images, after a similarity fitted to their centres, and absent where none is determined. `auc_percent`
-    is over ALL pairs of map images with ground truth, the larger of rotation and translation direction error (with
-    sign: a map knows it), a pair with an unregistered image counting as 180 degrees; it needs no alignment.
+    registered images, after Umeyama's similarity on all their centres, and absent where none is determined.
+    `auc_percent` is over ALL pairs of map images with ground truth, the larger of rotation and translation direction
+    error (with sign: a map knows it), a pair with an unregistered image counting as 180 degrees; it needs no alignment.
     """
     names = [image.name for image in dataset.with_role("map") if image.name in dataset.poses]
     metrics: dict[str, Any] = {"ground_truth_images": len(names)} if names else {}
@@ -70,7 +69,7 @@ def pose_metrics(dataset: Dataset, poses: dict[str, Pose]) -> dict[str, Any]:
         errors = pair_errors_deg(names, poses, dataset.poses)
         metrics["auc_percent"] = auc_percent(errors, AUC_THRESHOLDS_DEG)
     registered = {name: poses[name] for name in names if name in poses}
-    alignment = world_from_map(registered, dataset.poses, is_aligned=False)
+    alignment = align_poses(registered, dataset.poses)
     if alignment is None:
         return metrics
     found = [

@@ -151,7 +151,10 @@ def result_tables(
     for split in sorted({split for values in runs.values() for split in values.get("localization", {})}):
         title = f"Localization of queries, {split}" if split != "all" else "Localization of queries"
         section = f"localization/{split}"
-        note = "A query without a pose is a miss in every recall and an infinite error in the median."
+        note = (
+            "A query without a pose is a miss in every recall and an infinite error in the median. A map made without"
+            " reference poses is laid over the ground truth by a robust similarity of its camera centres first."
+        )
         found.append(
             _table(title, tables.LOCALIZATION, runs, section, colors, dataset.published, note, published_in=section)
         )
