@@ -52,7 +52,7 @@
       const positions = new Float32Array(bytes(run.points).buffer);
       let colors = run.colors ? bytes(run.colors) : null;
       if (!colors) colors = new Uint8Array(positions.length).fill(190); // a model without colours
-      clouds.set(run.name, { positions: buffer(positions), colors: buffer(colors), count: positions.length / 3 });
+      clouds.set(run.name, { values: positions, positions: buffer(positions), colors: buffer(colors), count: positions.length / 3 });
     }
     return clouds.get(run.name);
   };
@@ -294,13 +294,26 @@
   });
   canvas.addEventListener("webglcontextlost", (event) => { event.preventDefault(); box.classList.add("no-webgl"); });
 
+  // The least distance from which nine tenths of the cameras and of the points are inside the picture.
+  const fitting = () => {
+    const { back, right, up } = axes();
+    const half = Math.tan(FIELD_OF_VIEW / 2) * 0.92;
+    const aspect = canvas.clientWidth / Math.max(canvas.clientHeight, 1);
+    const needed = (point) => Math.max(Math.abs(dot(right, point)) / (half * aspect), Math.abs(dot(up, point)) / half) + dot(back, point);
+    const { values, count } = cloud(state.run);
+    const step = Math.max(1, Math.floor(count / 2000));
+    const points = [];
+    for (let i = 0; i < count; i += step) points.push(needed(values.subarray(3 * i, 3 * i + 3)));
+    const share = (numbers) => numbers.sort((a, b) => a - b)[Math.floor(0.9 * (numbers.length - 1))] || 0;
+    return Math.min(8, Math.max(0.5, share(points), share(state.run.cameras.map((c) => needed(c.center)))));
+  };
   // Start behind and above the cameras, looking the way they look on average.
   const reset = () => {
     const ahead = [0, 0, 0];
     state.run.cameras.forEach(({ rotation: r }) => { ahead[0] += r[2]; ahead[1] += r[5]; ahead[2] += r[8]; });
-    const narrow = Math.max(1, (1.3 * canvas.clientHeight) / canvas.clientWidth);
     const around = Math.hypot(...ahead) < 0.3 * state.run.cameras.length; // cameras look all ways: no side is the front
-    Object.assign(state, { yaw: around ? 0.7 : Math.atan2(-ahead[0], -ahead[2]) + 0.35, pitch: around ? 0.6 : 0.35, distance: 1.9 * narrow, target: [0, 0, 0] });
+    Object.assign(state, { yaw: around ? 0.7 : Math.atan2(-ahead[0], -ahead[2]) + 0.35, pitch: around ? 0.6 : 0.35, target: [0, 0, 0] });
+    state.distance = fitting();
     draw();
   };
   const select = document.getElementById("view-run");
