@@ -32,6 +32,7 @@ class DiskSettings:
     nms_window_px: int = 5  # side of the square window, odd, at network resolution
     score_threshold: float | None = 0.0  # raw logit, to be exceeded; 0 is acceptance probability 1/2; null: none
     resize_px: int | None = 1024  # longer side of the network's image; smaller photographs stay; null: never resized
+    padding: bool = True  # zeros to multiples of 16, as trained; off: none, so that statistics are the photograph's own
     subpixel: bool = True  # parabolas through the logits beside each keypoint; AUC@5 of relative poses rises by 1 to 3
     dtype: str = "float32"  # of the network up to half resolution, or bfloat16: 2 % of the keypoints move
     weights: str = "disk-depth"  # registered name or file
@@ -74,7 +75,8 @@ class Disk(FeatureMethod):
             return self._extract_legacy(image)
         height, width = image.pixels.shape[:2]
         size = fit_longer_side((width, height), self.settings.resize_px)
-        maps = self._maps(pad_to_multiple(to_tensor(shrink(image.pixels, size)), STRIDE), image.name)
+        pixels = to_tensor(shrink(image.pixels, size))
+        maps = self._maps(pad_to_multiple(pixels, STRIDE) if self.settings.padding else pixels, image.name)
         logits = maps.logits[: size[1], : size[0]]  # without the padding
         xy = local_maxima(logits, self.settings.nms_window_px, self.settings.score_threshold)
         xy, scores = strongest(xy, logits[xy[:, 1], xy[:, 0]], self.settings.max_keypoints)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trigpoint.networks.disk_unet import DESCRIPTOR_DIM, KERNEL_SIZE, DiskUNet, check_image_shape
+from trigpoint.errors import ShapeError
+from trigpoint.networks.disk_unet import DESCRIPTOR_DIM, KERNEL_SIZE, DiskUNet
 
 NORM_EPS = 1e-5
 LOW_CHANNELS = 64  # of every map that is enlarged
@@ -81,12 +82,14 @@ class DiskInference:
         """Logits of every pixel of one image, and what descriptors need.
 
         Args:
-            image: (3, H, W) float32 RGB in [0, 1]; H and W are multiples of 16.
+            image: (3, H, W) float32 RGB in [0, 1]. With H and W multiples of 16 this is the trained network; other
+                sides are halved upwards and enlarged maps cut, where the dense form would need padding.
 
         Raises:
             ShapeError: another shape.
         """
-        check_image_shape((1, *image.shape))
+        if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
+            raise ShapeError(f"disk: image is {tuple(image.shape)}, expected (3, H, W)")
         # TensorFloat-32, cudnn's default, rounds to 10 bits: keypoints would move between devices
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             return self._maps(image)
@@ -94,15 +97,17 @@ class DiskInference:
     def _maps(self, image: Tensor) -> DiskMaps:
         skips = [_convolve(image[None].to(self.device, self.dtype), self._first)]
         for half in self._down:
-            skips.append(_unit(functional.avg_pool2d(skips[-1], 2), half))
+            # of an odd side the last pixel is averaged over what there is
+            skips.append(_unit(functional.avg_pool2d(skips[-1], 2, ceil_mode=True), half))
         low = skips.pop()
         for half_low, half_skip in self._up:
-            centred, scale = _centre_enlarged(low)
-            enlarged = functional.interpolate(centred, scale_factor=2, mode="bilinear")
-            low = _convolve(functional.prelu(enlarged, half_low.slopes), half_low.weight * scale)
-            low += _unit(skips.pop(), half_skip)
-        low, low_scale = _centre_enlarged(low.float())
-        skip, skip_scale = _centre(skips.pop().float())
+            skip = skips.pop()
+            centred, scale = _centre_enlarged(low, skip)
+            low = _convolve(functional.prelu(_enlarge_to(centred, skip), half_low.slopes), half_low.weight * scale)
+            low += _unit(skip, half_skip)
+        skip = skips.pop().float()
+        low, low_scale = _centre_enlarged(low.float(), skip)
+        skip, skip_scale = _centre(skip)
         scale = torch.cat([low_scale.flatten(), skip_scale.flatten()])
         return DiskMaps(self._logits(low[0], skip[0], self._taps * scale), low[0], skip[0], scale)
 
@@ -114,7 +119,7 @@ class DiskInference:
             bottom = min(top + STRIP_ROWS, height)
             first, last = max(top - RADIUS, 0), min(bottom + RADIUS, height)
             taps = weights[:, LOW_CHANNELS:] @ self._gated_skip(skip[:, first:last])
-            taps.addmm_(weights[:, :LOW_CHANNELS], self._gated_low(low, first, last))
+            taps.addmm_(weights[:, :LOW_CHANNELS], self._gated_low(low, first, last, width))
             logits[top:bottom] = _add_taps(taps.view(-1, last - first, width), top - first, bottom - top)
         return logits.add_(self._last_bias[DESCRIPTOR_DIM])
 
@@ -122,11 +127,11 @@ class DiskInference:
         slopes = self._last_slopes[LOW_CHANNELS:]
         return functional.prelu(rows[None], slopes)[0].flatten(1)
 
-    def _gated_low(self, low: Tensor, first: int, last: int) -> Tensor:
+    def _gated_low(self, low: Tensor, first: int, last: int, width: int) -> Tensor:
         """Rows `first` to `last` (exclusive) of the enlarged and gated map, (64, rows * W)."""
         low_first, low_last = max(first // 2 - 1, 0), min((last - 1) // 2 + 2, low.shape[1])
         enlarged = functional.interpolate(low[None, :, low_first:low_last], scale_factor=2, mode="bilinear")
-        rows = enlarged[:, :, first - 2 * low_first : last - 2 * low_first].contiguous()
+        rows = enlarged[:, :, first - 2 * low_first : last - 2 * low_first, :width].contiguous()
         return functional.prelu(rows, self._last_slopes[:LOW_CHANNELS])[0].flatten(1)
 
     def descriptors(self, maps: DiskMaps, xy: Tensor) -> Tensor:
@@ -211,12 +216,24 @@ def _centre(maps: Tensor) -> tuple[Tensor, Tensor]:
     return centred, _reciprocal_deviation(squares, maps).to(maps.dtype)
 
 
-def _centre_enlarged(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """As `_centre`, with the standard deviation that the map will have after twofold bilinear enlargement.
+def _enlarge_to(maps: Tensor, like: Tensor) -> Tensor:
+    """Twofold bilinear enlargement, cut to the sides of another map."""
+    enlarged = functional.interpolate(maps, scale_factor=2, mode="bilinear")
+    return enlarged[:, :, : like.shape[2], : like.shape[3]]
+
+
+def _centre_enlarged(maps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps less the mean, and the reciprocal standard deviation, that they will have after `_enlarge_to`.
 
     Enlarging keeps the mean (borders are clamped). Along one axis the sum of squares of the enlarged values is
-    sum_i x_i (3/8 x_{i-1} + 5/4 x_i + 3/8 x_{i+1}) with clamped borders; the two axes are independent.
+    sum_i x_i (3/8 x_{i-1} + 5/4 x_i + 3/8 x_{i+1}) with clamped borders; the two axes are independent. Where a row or a
+    column is cut off, the enlarged map is made for its statistics alone.
     """
+    if 2 * maps.shape[2] != like.shape[2] or 2 * maps.shape[3] != like.shape[3]:
+        enlarged = _enlarge_to(maps, like).float()
+        mean = enlarged.mean(dim=(2, 3), keepdim=True)
+        squares = torch.linalg.vector_norm(enlarged - mean, dim=(2, 3)).square()
+        return maps - mean.to(maps.dtype), _reciprocal_deviation(squares, enlarged).to(maps.dtype)
     centred = maps - maps.mean(dim=(2, 3), keepdim=True, dtype=torch.float32).to(maps.dtype)
     x = centred[0].float()
     smooth = 1.25 * x
