@@ -35,12 +35,13 @@ def load_mitsuba(num_threads: int) -> Any:
         TrigpointError: it is not installed.
     """
     try:
+        import drjit  # comes with Mitsuba
         import mitsuba
     except ImportError as error:
         raise TrigpointError("rendering needs Mitsuba 3: run pip install 'trigpoint[render]'") from error
     mitsuba.set_variant("scalar_rgb")
     mitsuba.set_log_level(mitsuba.LogLevel.Error)
-    mitsuba.Thread.set_thread_count(num_threads) if hasattr(mitsuba.Thread, "set_thread_count") else None
+    drjit.set_thread_count(num_threads)
     return mitsuba
 
 
