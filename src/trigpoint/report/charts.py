@@ -12,6 +12,8 @@ import PIL.Image
 
 # Okabe and Ito's palette without black and yellow: told apart with every kind of colour vision, on white and on black.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8f7ee7", "#7a8b00")
+# Of the splits of queries in the 3D view, on a dark ground: amber, violet, turquoise, pink.
+SPLIT_PALETTE = ("#f2b134", "#b99cff", "#4fd0d8", "#ff9ad5")
 WIDTH, HEIGHT = 520, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 14, 46
 # Dark to bright, as `viridis`: none to many.
@@ -31,6 +33,11 @@ class Series:
 def run_color(index: int) -> str:
     """The colour of the run at this place, the same in every chart and in the 3D view."""
     return PALETTE[index % len(PALETTE)]
+
+
+def split_colors(splits: Sequence[str]) -> dict[str, str]:
+    """Colours of the splits of queries in the 3D view."""
+    return {split: SPLIT_PALETTE[index % len(SPLIT_PALETTE)] for index, split in enumerate(splits)}
 
 
 def line_chart(

@@ -49,6 +49,7 @@ def render_page(
             facts=facts(dataset, metrics),
             truth_sentence=truth_sentence(dataset),
             has_truth=bool(scene["truth"]),
+            splits=scene["splits"],
             tables=result_tables(dataset, metrics, provenance, colors),
             charts=plots.localization_charts(metrics, colors) + plots.map_charts(metrics, colors),
             heat_maps=plots.pair_heat_maps(metrics),

@@ -16,6 +16,7 @@ from trigpoint.errors import ImageError
 from trigpoint.evaluation.alignment import world_from_map
 from trigpoint.geometry.pose import Sim3, transform_points, transform_pose
 from trigpoint.mapping.colmap import focal_length_px, model_cameras, model_poses, read_model
+from trigpoint.report.charts import split_colors
 from trigpoint.storage.json_files import read_json
 from trigpoint.storage.poses import read_poses
 from trigpoint.types import Camera, Dataset, Pose
@@ -88,7 +89,8 @@ def scene_data(dataset: Dataset, work: Path, runs: Sequence[str], colors: Sequen
     scenes = {run: read_run_scene(work / run, dataset, MAX_POINTS // len(runs)) for run in runs}
     shared = next((_aligned(scene) for scene in scenes.values() if scene.truth_from_run), None)
     frame = display_frame(*shared) if shared else None
-    data: dict[str, Any] = {"runs": [], "truth": []}
+    splits = sorted({image.split for image in dataset.with_role("query")})
+    data: dict[str, Any] = {"runs": [], "truth": [], "splits": split_colors(splits)}
     if frame:
         data["truth"] = camera_rows(dataset, dataset.poses, _given_cameras(dataset), frame)
     for run, color in zip(runs, colors, strict=True):

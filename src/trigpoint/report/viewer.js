@@ -12,7 +12,10 @@
     return;
   }
   const FIELD_OF_VIEW = 0.9; // vertical, radians
-  const COLORS = { map: [0.5, 0.7, 0.9], query: [0.95, 0.69, 0.2], missed: [1, 0.35, 0.3], truth: [0.32, 0.85, 0.54], picked: [1, 1, 1] };
+  const COLORS = { map: [0.5, 0.7, 0.9], missed: [1, 0.35, 0.3], truth: [0.32, 0.85, 0.54], picked: [1, 1, 1] };
+  const ofHex = (hex) => [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16) / 255);
+  const SPLITS = Object.fromEntries(Object.entries(scene.splits).map(([split, hex]) => [split, ofHex(hex)]));
+  const colorOf = (camera, layer) => (layer === "query" ? SPLITS[camera.split] : COLORS[layer]);
   const BACKGROUND = [0.063, 0.082, 0.11];
   const CAMERA_SIZE = 0.05; // length of a frustum, of the scene's radius
   const PICK_PX = 16;
@@ -96,7 +99,7 @@
       if (!isOn(layer)) continue;
       for (const camera of layers[layer]) {
         const picked = state.picked === camera.name && layer !== "truth";
-        frustum(camera, picked ? 1.6 * length : length, picked ? COLORS.picked : COLORS[layer], into);
+        frustum(camera, picked ? 1.6 * length : length, picked ? COLORS.picked : colorOf(camera, layer), into);
         state.shown.push({ camera, layer });
       }
     }
