@@ -14,7 +14,7 @@ Mapper = Literal["incremental", "global", "hierarchical", "triangulate"]
 class ImportSettings:
     """How cameras get into the database; the names of the modes are COLMAP's."""
 
-    intrinsics: Intrinsics = "given"  # given: the dataset's calibration, an image without one is an error; estimate: a start
+    intrinsics: Intrinsics = "given"  # given: the dataset's calibration, which every image needs; estimate: a start
     camera_model: str = "SIMPLE_RADIAL"  # of estimated cameras: f, cx, cy, k; COLMAP's default
     camera_mode: CameraMode = "auto"  # of estimated cameras: who shares one; auto: images of one camera_group
     default_focal_factor: float = 1.2  # focal length where nothing is known, times the longer side; COLMAP's default
