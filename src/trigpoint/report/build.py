@@ -63,13 +63,14 @@ def write_report(
 
 
 def dataset_metrics(dataset: Dataset, work: Path, runs: Sequence[str]) -> dict[str, Any]:
-    """metrics.json of the dataset: what `trigpoint evaluate` wrote of each run."""
+    """metrics.json of the dataset: what `trigpoint evaluate` wrote of each run, and published rows if there are any."""
     found = {run: read_json(work / run / "metrics.json", "metrics") for run in runs}
     without_head = {
         run: {key: value for key, value in numbers.items() if key not in ("kind", "run")}
         for run, numbers in found.items()
     }
-    return {"dataset": dataset.id, "runs": without_head}
+    published = {"published": list(dataset.published)} if dataset.published else {}
+    return {"dataset": dataset.id, "runs": without_head, **published}
 
 
 def write_summary(output: Path, datasets: dict[str, dict[str, Any]]) -> None:

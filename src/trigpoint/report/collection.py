@@ -66,6 +66,13 @@ def render_collection(numbers: dict[str, Any]) -> str:
             collection=numbers["collection"],
             datasets=list(numbers["datasets"]),
             runs=runs,
+            sources=sorted(
+                {
+                    str(row.get("source", ""))
+                    for metrics in numbers["datasets"].values()
+                    for row in metrics.get("published", [])
+                }
+            ),
             tables=[table for table in _tables(numbers, colors) if table["groups"]],
             css=Markup(asset("page.css")),
         )
@@ -100,7 +107,13 @@ def _table(
     }
     used = tables.used_columns(columns, [item for runs in values.values() for item in runs.values()])
     groups = [
-        {"dataset": dataset, "rows": tables.run_rows(used, runs, section, colors)}
+        {
+            "dataset": dataset,
+            "rows": tables.run_rows(used, runs, section, colors),
+            "published": tables.published_rows(
+                used, numbers["datasets"][dataset].get("published", []), "" if section == "mapping" else section
+            ),
+        }
         for dataset, runs in values.items()
         if tables.used_columns(used, list(runs.values()))
     ]

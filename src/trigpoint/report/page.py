@@ -1,6 +1,7 @@
 """report.html: one file with everything in it, rendered from metrics.json, timings.json and provenance.json."""
 
 import json
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -26,7 +27,7 @@ def render_page(
     """The page as text.
 
     Args:
-        dataset: for the head: counts, licence, unusable images, published rows.
+        dataset: for the head: counts, licence, unusable images.
         metrics: metrics.json of the dataset; every number of a result is written from it.
         timings: timings.json.
         provenance: provenance.json.
@@ -50,7 +51,7 @@ def render_page(
             truth_sentence=truth_sentence(dataset),
             has_truth=bool(scene["truth"]),
             splits=scene["splits"],
-            tables=result_tables(dataset, metrics, provenance, colors),
+            tables=result_tables(metrics, provenance, colors),
             charts=plots.localization_charts(metrics, colors) + plots.map_charts(metrics, colors),
             heat_maps=plots.pair_heat_maps(metrics),
             pair_views=pairs,
@@ -131,21 +132,20 @@ def intrinsics_sentence(provenance: dict[str, Any]) -> str:
     return f"Intrinsics: {parts}." if parts else ""
 
 
-def result_tables(
-    dataset: Dataset, metrics: dict[str, Any], provenance: dict[str, Any], colors: dict[str, str]
-) -> list[dict[str, Any]]:
+def result_tables(metrics: dict[str, Any], provenance: dict[str, Any], colors: dict[str, str]) -> list[dict[str, Any]]:
     """The tables of the results section; one without a number is left out."""
     runs: dict[str, Any] = metrics["runs"]
+    published = metrics.get("published", [])
     intrinsics = intrinsics_sentence(provenance)
     found = [
-        _table("Maps", tables.MAPPING, runs, "mapping", colors, dataset.published, note=intrinsics),
+        _table("Maps", tables.MAPPING, runs, "mapping", colors, published, note=intrinsics),
         _table(
             "Map poses against ground truth",
             tables.MAP_POSES,
             runs,
             "mapping",
             colors,
-            dataset.published,
+            published,
             note="Over all pairs of map images with ground truth; a pair with an unregistered image counts as 180°.",
         ),
     ]
@@ -156,9 +156,7 @@ def result_tables(
             "A query without a pose is a miss in every recall and an infinite error in the median. A map made without"
             " reference poses is laid over the ground truth by a robust similarity of its camera centres first."
         )
-        found.append(
-            _table(title, tables.LOCALIZATION, runs, section, colors, dataset.published, note, published_in=section)
-        )
+        found.append(_table(title, tables.LOCALIZATION, runs, section, colors, published, note, published_in=section))
     two_view = next((values["relative_pose"] for values in runs.values() if "relative_pose" in values), None)
     if two_view:
         note = (
@@ -172,7 +170,7 @@ def result_tables(
                 runs,
                 "relative_pose",
                 colors,
-                dataset.published,
+                published,
                 note,
                 published_in="relative_pose",
             )
@@ -186,7 +184,7 @@ def _table(
     runs: dict[str, Any],
     section: str,
     colors: dict[str, str],
-    published: tuple[dict[str, object], ...],
+    published: Sequence[dict[str, Any]],
     note: str = "",
     published_in: str = "",
 ) -> dict[str, Any]:

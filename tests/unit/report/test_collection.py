@@ -19,7 +19,9 @@ def reports(tmp_path):
         folder = tmp_path / dataset / "report"
         folder.mkdir(parents=True)
         run = {"mapping": {"registered": registered, "images": 7, "points3D": 1234}, "details": {}}
-        (folder / "metrics.json").write_text(json.dumps({"dataset": dataset, "runs": {"sift": run, "disk": run}}))
+        published = [{"method": "SIFT", "source": "table of 2017", "registered": 6, "points3D": 4321}]
+        metrics = {"dataset": dataset, "runs": {"sift": run, "disk": run}, "published": published}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
         for name in FILES:
             (folder / name).write_text(f"{name} of {dataset}")
         folders.append(folder)
@@ -37,6 +39,9 @@ def test_page_holds_all_scenes_and_links_to_their_reports(reports, tmp_path):
     assert set(links) == {"scene_a/report.html", "scene_b/report.html"}
     assert all((tmp_path / "both" / link).is_file() for link in links)
     assert 'data-path="datasets/scene_a/runs/sift/mapping/registered">5 / 7<' in text
+    assert text.count("SIFT (published)") == 2
+    assert text.count("<td>4,321</td>") == 2
+    assert "table of 2017" in text
     metrics = json.loads((tmp_path / "both" / "metrics.json").read_text())
     assert metrics["datasets"]["scene_b"]["runs"]["disk"]["mapping"]["registered"] == 7
     with (tmp_path / "both" / "summary.csv").open() as file:
