@@ -42,7 +42,7 @@ rule verify_pairs:
         settings=stage("verification"),
     shell:
         "exec trigpoint verify-pairs --settings {params.settings:q}"
-        " --database {input.database} --num-threads {threads}"
+        " --dataset {input.dataset} --database {input.database} --num-threads {threads}"
         " --output {output.database} > {log} 2>&1"
 
 

@@ -31,7 +31,7 @@ class Features:
     """Local features of one image; row i of each array belongs to keypoint i.
 
     Attributes:
-        keypoints: (N, 2) float32, x right, y down, pixels of the original image, centre of the top-left pixel at (0, 0).
+        keypoints: (N, 2) float32, x right, y down, pixels of the original, centre of the top-left pixel at (0, 0).
         descriptors: (N, D) float32 or float16.
         scores: (N,) float32, higher is better, the scale is the method's.
         image_size: (width, height) of the original image.
@@ -48,7 +48,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Matches:
-    """Matches of one pair: `indices` (M, 2) int32 into the two keypoint arrays, `scores` (M,) float32, higher is better."""
+    """Matches of one pair: `indices` (M, 2) int32 into the two keypoint arrays, `scores` (M,) float32, higher better."""
 
     indices: NDArray[np.int32]
     scores: NDArray[np.float32]

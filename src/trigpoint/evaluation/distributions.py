@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trigpoint.mapping.colmap import DatabaseSummary
+from trigpoint.storage.colmap import DatabaseSummary
 
 TRACK_LENGTHS = (*range(2, 16), 20, 30, 50)  # lower edges; the last bin is open
 REPROJECTION_ERRORS_PX = tuple(

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trigpoint.geometry.metrics import FAILED_DEG, absolute_pose_error, pose_auc
 from trigpoint.geometry.pose import align_poses, transform_pose
-from trigpoint.mapping.colmap import DatabaseSummary, ModelStatistics
+from trigpoint.storage.colmap import DatabaseSummary, ModelStatistics
 from trigpoint.types import Dataset, Pose
 
 AUC_THRESHOLDS_DEG = (1, 3, 5, 10)

@@ -9,7 +9,7 @@ from trigpoint.evaluation.distributions import map_histograms, pair_table, recal
 from trigpoint.evaluation.localization import localization_metrics
 from trigpoint.evaluation.mapping import TRIANGULATED, mapping_metrics, pair_errors_deg
 from trigpoint.evaluation.relative_pose import RelativePoseSettings, relative_pose_metrics
-from trigpoint.mapping.colmap import (
+from trigpoint.storage.colmap import (
     DatabaseSummary,
     model_poses,
     model_statistics,

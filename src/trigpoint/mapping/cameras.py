@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 from trigpoint.errors import DataError
 from trigpoint.mapping.settings import ImportSettings
-from trigpoint.storage.colmap import check_camera_model, focal_length_px, guessed_camera
+from trigpoint.storage.colmap import check_camera_model, guessed_camera
 from trigpoint.types import Camera, DatasetImage
 
 
@@ -69,8 +69,8 @@ def _group(image: DatasetImage, mode: str) -> tuple[object, ...]:
 
 
 def _start_camera(group: list[DatasetImage], settings: ImportSettings) -> Camera:
-    """A camera with the first focal length of the group that was measured or stands in EXIF, or a guess from the image
-    size, as COLMAP does."""
+    """A camera with the first focal length that stands in the group's EXIF, or a guess from the image size, as COLMAP
+    does; never the dataset's calibration, which an estimate is to be compared with."""
     first = group[0]
     for image in group:
         if image.size != first.size:
@@ -78,7 +78,6 @@ def _start_camera(group: list[DatasetImage], settings: ImportSettings) -> Camera
                 f"camera_mode single: '{image.name}' is {image.size[0]}x{image.size[1]} px,"
                 f" '{first.name}' {first.size[0]}x{first.size[1]}; use camera_mode auto"
             )
-    measured = [focal_length_px(i.camera) for i in group if i.camera and i.camera.has_prior_focal_length]
-    known = measured + [image.exif_focal_px for image in group if image.exif_focal_px is not None]
+    known = [image.exif_focal_px for image in group if image.exif_focal_px is not None]
     focal = known[0] if known else settings.default_focal_factor * max(first.size)
     return guessed_camera(settings.camera_model, focal, first.size, has_prior=bool(known))

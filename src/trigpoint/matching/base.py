@@ -2,7 +2,7 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ class MatcherEntry:
 
 MATCHERS: dict[str, MatcherEntry] = {
     "mutual_nn": MatcherEntry("trigpoint.matching.nearest_neighbor:MutualNearestNeighbor"),
+    "colmap_sift": MatcherEntry("trigpoint.matching.colmap_sift:ColmapSift"),
     "lightglue": MatcherEntry("trigpoint.matching.lightglue:LightGlue", ("disk-lightglue",)),
 }
 
@@ -40,6 +41,16 @@ class Matcher(ABC):
     @abstractmethod
     def match(self, features0: Features, features1: Features) -> Matches:
         """Matches, none of them sharing a keypoint; sorted by the first index; an empty side gives none."""
+
+    def match_pairs(self, read: Callable[[str], Features], pairs: Sequence[tuple[str, str]]) -> Iterator[Matches]:
+        """Matches of many pairs, in their order; each is what `match` gives. A matcher that can do better does.
+
+        Args:
+            read: features of an image by name, to be called from this thread only.
+            pairs: image names.
+        """
+        for name0, name1 in pairs:
+            yield self.match(read(name0), read(name1))
 
 
 def matcher_entry(name: str) -> MatcherEntry:

@@ -1,5 +1,8 @@
 """Mutual nearest neighbours, with an optional ratio test on both sides."""
 
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,3 +58,26 @@ class MutualNearestNeighbor(Matcher):
             backend=self.settings.backend,
         )
         return Matches(found.indices.cpu().numpy().astype(np.int32), found.similarity.cpu().numpy())
+
+    def match_pairs(self, read: Callable[[str], Features], pairs: Sequence[tuple[str, str]]) -> Iterator[Matches]:
+        """As `match` pair by pair; on the CPU several pairs at once, each on one thread.
+
+        Threads that share one small product wait for each other: on a busy machine two of them took 20 times the CPU
+        time of one, for 14,000 descriptors on each side.
+        """
+        if self.device != "cpu" or self.num_threads == 1:
+            yield from super().match_pairs(read, pairs)
+            return
+        threads_before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(self.num_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                waiting: deque[Future[Matches]] = deque()
+                for name0, name1 in pairs:
+                    waiting.append(pool.submit(self.match, read(name0), read(name1)))
+                    if len(waiting) > 2 * self.num_threads:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+        finally:
+            torch.set_num_threads(threads_before)

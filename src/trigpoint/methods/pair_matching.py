@@ -66,18 +66,21 @@ def match_shard(
         kept = open_kept(output, MatchReader, stack)
         features = _FeatureStore(stack.enter_context(FeatureReader(features_path)))
         writer = stack.enter_context(MatchWriter(output, made_with))
-        for name0, name1 in progress(sorted(pairs), "pairs"):
-            key = cache_key(features.cache_key(name0), features.cache_key(name1), made_with)
-            earlier = next((reader for reader in kept if reader.cache_key(name0, name1) == key), None)
-            if earlier is not None:
-                matches = earlier.read(name0, name1)
-                num_kept += 1
-            else:
-                matches = matcher.match(features.read(name0), features.read(name1))
+        keys = {pair: cache_key(*(features.cache_key(name) for name in pair), made_with) for pair in sorted(pairs)}
+        sources = {pair: _source(kept, pair, key) for pair, key in keys.items()}
+        computed = matcher.match_pairs(features.read, [pair for pair, source in sources.items() if source is None])
+        for pair, source in progress(sources.items(), "pairs", len(sources)):
+            matches = next(computed) if source is None else source.read(*pair)
+            num_kept += source is not None
             num_matches += len(matches)
-            writer.write(name0, name1, matches, key)
+            writer.write(*pair, matches, keys[pair])
     keep(output)
     _logger.info("%d pairs: %d computed, %d kept; %d matches", len(pairs), len(pairs) - num_kept, num_kept, num_matches)
+
+
+def _source(kept: list[MatchReader], pair: Pair, key: str) -> MatchReader | None:
+    """The earlier file that holds this pair's matches, made in the same way from the same features."""
+    return next((reader for reader in kept if reader.cache_key(*pair) == key), None)
 
 
 def distinct_pairs(pairs: Iterable[Pair]) -> list[Pair]:

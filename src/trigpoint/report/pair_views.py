@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from trigpoint.geometry.pixels import from_colmap
-from trigpoint.mapping.colmap import open_database_copy, summarize_database
 from trigpoint.report.scene import jpeg_address, read_pixels
+from trigpoint.storage.colmap import open_database_copy, summarize_database
 from trigpoint.types import Dataset
 
 PICTURE_PX = 720  # longer side of a picture in the page

@@ -10,9 +10,9 @@ from typing import Any
 import psutil
 
 from trigpoint import __version__
-from trigpoint.mapping.colmap import read_settings
 from trigpoint.matching.base import MATCHERS
 from trigpoint.methods.base import METHODS
+from trigpoint.storage.colmap import read_settings
 from trigpoint.storage.features import FeatureReader
 from trigpoint.storage.json_files import read_json
 from trigpoint.storage.matches import MatchReader

@@ -15,8 +15,8 @@ from trigpoint.datasets.images import load_image
 from trigpoint.errors import ImageError
 from trigpoint.evaluation.alignment import world_from_map
 from trigpoint.geometry.pose import Sim3, transform_points, transform_pose
-from trigpoint.mapping.colmap import focal_length_px, model_cameras, model_poses, read_model
 from trigpoint.report.charts import split_colors
+from trigpoint.storage.colmap import focal_length_px, model_cameras, model_poses, read_model
 from trigpoint.storage.json_files import read_json
 from trigpoint.storage.poses import read_poses
 from trigpoint.types import Camera, Dataset, Pose

@@ -8,7 +8,7 @@ import pytest
 from trigpoint.evaluation.mapping import mapping_metrics, pair_errors_deg, pose_metrics
 from trigpoint.geometry.metrics import relative_pose_error_deg
 from trigpoint.geometry.pose import Sim3, matrix_from_quaternion, relative_pose, transform_pose
-from trigpoint.mapping.colmap import DatabaseSummary, ModelStatistics
+from trigpoint.storage.colmap import DatabaseSummary, ModelStatistics
 from trigpoint.types import Dataset, DatasetImage, Pose
 
 NAMES = ("a", "b", "c", "d")

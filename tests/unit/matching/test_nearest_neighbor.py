@@ -65,3 +65,13 @@ def test_wrong_settings_are_refused(values: dict[str, object], message: str) -> 
 def test_unknown_matcher_names_the_nearest() -> None:
     with pytest.raises(SettingsError, match="did you mean 'mutual_nn'"):
         create_matcher("mutual_n", {})
+
+
+def test_many_pairs_on_several_threads_are_those_of_one_after_the_other() -> None:
+    images = {str(seed): features(unit(100 + seed, seed)) for seed in range(6)}
+    pairs = [(first, second) for first in images for second in images if first < second]
+    matcher = create_matcher("mutual_nn", {"ratio": 0.95}, num_threads=3)
+    together = list(matcher.match_pairs(images.__getitem__, pairs))
+    assert len(together) == len(pairs)
+    for (first, second), matches in zip(pairs, together, strict=True):
+        np.testing.assert_array_equal(matches.indices, matcher.match(images[first], images[second]).indices)
