@@ -19,6 +19,7 @@ class Shot:
     shot_noise, read_noise: variance is shot_noise * signal + read_noise^2, signal 1 is white.
     defocus_px: standard deviation of the blur. motion_px: length and direction_deg of a straight smear.
         vignette: loss in the corners.
+    denoise: steps of 255 that the phone takes for noise and smears away, and detail with them; 0 for none.
     """
 
     brightness: float
@@ -29,6 +30,7 @@ class Shot:
     motion_px: float
     direction_deg: float
     vignette: float
+    denoise: float = 0.0
 
 
 def day_shot(rng: np.random.Generator) -> Shot:
@@ -40,16 +42,17 @@ def day_shot(rng: np.random.Generator) -> Shot:
 def night_shot(rng: np.random.Generator, level: float) -> Shot:
     """A picture by night, from an easy one (`level` 0) to one that is dark, noisy and shaken (1)."""
     balance = tuple(rng.normal(1, 0.05, 3) + [0.04, 0, -0.05])
-    noise = 0.001 * 6**level
+    # tuned so that SIFT loses about half of the queries and DISK few of them
     return Shot(
-        brightness=0.32 - 0.09 * level + rng.uniform(-0.02, 0.02),
+        brightness=0.27 - 0.08 * level + rng.uniform(-0.02, 0.02),
         balance=balance,
-        shot_noise=noise,
-        read_noise=0.005 * 3.5**level,
-        defocus_px=0.55 + 0.35 * level,
-        motion_px=rng.uniform(0.0, 1.0 + 1.6 * level),
+        shot_noise=0.0075 * 2.0**level,
+        read_noise=0.028 * 1.3**level,
+        defocus_px=0.9 + 0.5 * level,
+        motion_px=rng.uniform(0.0, 2.5 + 2.5 * level),
         direction_deg=rng.uniform(0, 180),
         vignette=rng.uniform(0.25, 0.45),
+        denoise=45 * 1.5**level,
     )
 
 
@@ -73,7 +76,10 @@ def photograph(rng: np.random.Generator, light: np.ndarray, shot: Shot) -> np.nd
         linear + deviation * cv2.GaussianBlur(noise, (0, 0), 0.5) * 1.6
     )  # the camera's own smoothing makes noise coarse
     shoulder = np.where(linear > 0.8, 1 - 0.2 * np.exp(-(linear - 0.8) / 0.2), linear)
-    return np.round(linear_to_srgb(np.clip(shoulder, 0, 1)) * 255).astype(np.uint8)
+    picture = np.round(linear_to_srgb(np.clip(shoulder, 0, 1)) * 255).astype(np.uint8)
+    for _ in range(2 if shot.denoise > 0 else 0):
+        picture = cv2.bilateralFilter(picture, 9, shot.denoise, 2.0 * width / 640)
+    return picture
 
 
 def motion_kernel(length_px: float, direction_deg: float) -> np.ndarray:

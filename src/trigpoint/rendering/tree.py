@@ -21,7 +21,7 @@ from trigpoint.rendering.town import build_town
 from trigpoint.rendering.tracing import Tracer
 from trigpoint.storage.atomic import atomic_path
 
-GENERATOR_VERSION = 1  # raised when the same seed gives other pictures
+GENERATOR_VERSION = 2  # raised when the same seed gives other pictures
 LICENCE = "Apache-2.0. The pictures are computed by `trigpoint render-scene`; they show no real place and no person.\n"
 
 
