@@ -1,7 +1,9 @@
 """COLMAP's own SIFT matcher: what `colmap feature_matcher` and plain pycolmap find, match for match."""
 
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,27 +50,34 @@ class ColmapSift(Matcher):
         return next(self.match_pairs(pair.__getitem__, [("0", "1")]))
 
     def match_pairs(self, read: Callable[[str], Features], pairs: Sequence[tuple[str, str]]) -> Iterator[Matches]:
-        """Matches of all pairs, in their order, through a database of their own.
+        """Matches of all pairs, in their order, through databases of their own, one for each thread.
 
         COLMAP builds its search index only for images of a database, and once for each.
 
         Raises:
             ShapeError: the descriptors are not SIFT's.
         """
+        parts = [list(part) for part in np.array_split(np.array(pairs, dtype=object).reshape(-1, 2), self.num_threads)]
         with tempfile.TemporaryDirectory(prefix="trigpoint-colmap-sift-") as folder:
-            database_path = Path(folder, "matching.db")
-            numbers = self._write(database_path, read, sorted({name for pair in pairs for name in pair}))
-            listed = Path(folder, "pairs.txt")
-            lines = [f"{numbers[name0]} {numbers[name1]}" for name0, name1 in pairs if {name0, name1} <= {*numbers}]
+            databases = [Path(folder, f"{number}.db") for number in range(len(parts))]
+            numbers = [self._write(path, read, part) for path, part in zip(databases, parts, strict=True)]
+            with ThreadPoolExecutor(self.num_threads) as pool:
+                deque(pool.map(self._match_database, databases, parts, numbers), maxlen=0)
+            for path, part, number_of in zip(databases, parts, numbers, strict=True):
+                with open_database(path) as database:
+                    for name0, name1 in part:
+                        ids = [number_of.get(name) for name in (name0, name1)]
+                        found = database.read_matches(*ids) if None not in ids else np.zeros((0, 2))
+                        yield _scored(found, read(name0), read(name1))
+
+    def _match_database(self, path: Path, pairs: list[Any], numbers: dict[str, int]) -> None:
+        """Let COLMAP match the listed images of one database, on one thread: its index depends on how many build it."""
+        lines = [f"{numbers[name0]} {numbers[name1]}" for name0, name1 in pairs if {name0, name1} <= {*numbers}]
+        if lines:
+            listed = path.with_suffix(".txt")
             listed.write_text("\n".join(lines))
-            if lines:
-                options = seeded(pycolmap.ImportedPairingOptions(match_list_path=listed), 0, 1)
-                pycolmap.match_image_pairs(database_path, self._options(), options, device=pycolmap.Device.cpu)
-            with open_database(database_path) as database:
-                for name0, name1 in pairs:
-                    ids = [numbers.get(name) for name in (name0, name1)]
-                    found = database.read_matches(*ids) if None not in ids else np.zeros((0, 2))
-                    yield _scored(found, read(name0), read(name1))
+            options = seeded(pycolmap.ImportedPairingOptions(match_list_path=listed), 0, 1)
+            pycolmap.match_image_pairs(path, self._options(), options, device=pycolmap.Device.cpu)
 
     def _options(self) -> Any:
         options = pycolmap.FeatureMatchingOptions(pycolmap.FeatureMatcherType.SIFT_BRUTEFORCE)
@@ -77,16 +86,16 @@ class ColmapSift(Matcher):
         options.sift.cross_check = self.settings.cross_check
         options.sift.cpu_brute_force_matcher = self.settings.exact
         options.skip_geometric_verification = True
-        return seeded(options, 0, 1)  # one thread: COLMAP's index depends on how many build it
+        return seeded(options, 0, 1)
 
-    def _write(self, path: Path, read: Callable[[str], Features], names: list[str]) -> dict[str, int]:
-        """Images with features, named by their number, in a fresh database; the number of each name."""
+    def _write(self, path: Path, read: Callable[[str], Features], pairs: list[Any]) -> dict[str, int]:
+        """The pairs' images with features, named by their number, in a fresh database; the number of each name."""
         numbers: dict[str, int] = {}
         with open_database(path) as database, transaction(database):
             write_camera(
                 database, pycolmap.Camera(camera_id=1, model="SIMPLE_PINHOLE", width=1, height=1, params=[1, 0, 0])
             )
-            for name in names:
+            for name in sorted({name for pair in pairs for name in pair}):
                 features = read(name)
                 if len(features) == 0:
                     continue
