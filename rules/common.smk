@@ -21,13 +21,11 @@ SHARDING = {"max_shards": 1, "images_per_shard": 64, "pairs_per_shard": 2000}
 MEMORY_MB = 6000  # of a first attempt; each retry gets as much again
 LOCK = Path(".snakemake/trigpoint.lock")
 WEIGHTS_FOLDER = str(cached_path(next(iter(WEIGHTS))).parent)
-DEVICE = config["device"]
-MIRRORS = " ".join(f"--mirror {mirror}" for mirror in config["mirrors"])
 
 # Commands end with the process that started them, and are those of this environment.
-os.environ["TRIGPOINT_PARENT"] = str(os.getpid())
-os.environ["PATH"] = os.pathsep.join(
-    [str(Path(sys.executable).parent), os.environ["PATH"]]
+os.environ.update(
+    TRIGPOINT_PARENT=str(os.getpid()),
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
 )
 
 
@@ -310,4 +308,8 @@ def git_commit():
     return done.stdout.strip()
 
 
-COMMIT = git_commit()
+# For provenance and for downloads: no change of a result, so no param that would re-run one.
+os.environ.update(
+    TRIGPOINT_COMMIT=git_commit(),
+    TRIGPOINT_MIRRORS=" ".join(f"--mirror {mirror}" for mirror in config["mirrors"]),
+)

@@ -12,7 +12,7 @@ checkpoint fetch:
         root=root_of,
     shell:
         "exec trigpoint fetch --dataset {wildcards.dataset} --root {params.root:q}"
-        " --downloads data/downloads {MIRRORS}"
+        " --downloads data/downloads $TRIGPOINT_MIRRORS"
         " --output {output.fetched} > {log} 2>&1"
 
 

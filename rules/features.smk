@@ -17,10 +17,11 @@ rule extract_features:
         runtime="4h",
     params:
         settings=stage("features"),
+        device=config["device"],
         images=shard_signature,
     shell:
         "exec trigpoint extract-features --settings {params.settings:q}"
-        " --dataset {input.dataset} --shard {wildcards.shard} --device {DEVICE}"
+        " --dataset {input.dataset} --shard {wildcards.shard} --device {params.device}"
         " --num-workers {threads} --output {output.features} > {log} 2>&1"
 
 

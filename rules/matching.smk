@@ -19,10 +19,11 @@ rule match_pairs:
         runtime="4h",
     params:
         settings=stage("matching"),
+        device=config["device"],
     shell:
         "exec trigpoint match-pairs --settings {params.settings:q} --dataset {input.dataset}"
         " --features {input.features} --pairs {input.pairs} --shard {wildcards.shard}"
-        " --device {DEVICE} --num-workers {threads} --output {output.matches} > {log} 2>&1"
+        " --device {params.device} --num-workers {threads} --output {output.matches} > {log} 2>&1"
 
 
 rule gather_matches:

@@ -17,7 +17,7 @@ rule report:
         runs=runs_in_report,
         left_out=left_out_options,
     shell:
-        "exec trigpoint report --settings {params.settings:q} --commit {COMMIT:q}"
+        'exec trigpoint report --settings {params.settings:q} --commit "$TRIGPOINT_COMMIT"'
         " --dataset {input.dataset} --work work/{wildcards.dataset}"
         " --benchmarks benchmarks/{wildcards.dataset} --runs {params.runs} {params.left_out}"
         " --output {output.report} > {log} 2>&1"

@@ -48,7 +48,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Matches:
-    """Matches of one pair: `indices` (M, 2) int32 into the two keypoint arrays, `scores` (M,) float32, higher better."""
+    """Matches of a pair: `indices` (M, 2) int32 into the two keypoint arrays, `scores` (M,) float32, higher better."""
 
     indices: NDArray[np.int32]
     scores: NDArray[np.float32]

@@ -78,7 +78,7 @@ def photograph(rng: np.random.Generator, light: np.ndarray, shot: Shot) -> np.nd
     shoulder = np.where(linear > 0.8, 1 - 0.2 * np.exp(-(linear - 0.8) / 0.2), linear)
     picture = np.round(linear_to_srgb(np.clip(shoulder, 0, 1)) * 255).astype(np.uint8)
     for _ in range(2 if shot.denoise > 0 else 0):
-        picture = cv2.bilateralFilter(picture, 9, shot.denoise, 2.0 * width / 640)
+        picture = np.asarray(cv2.bilateralFilter(picture, 9, shot.denoise, 2.0 * width / 640), dtype=np.uint8)
     return picture
 
 
