@@ -162,7 +162,7 @@ def _report_unusable(root: Path, unusable: dict[str, str], strict: bool) -> None
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
         raise ImageError(f"{root}/{lines[0]}{more}; or set strict: false to go on without")
     for line in lines:
-        _logger.warning("unusable, left out: %s", line)
+        _logger.warning("unusable, left out: %s", line.encode("utf-8", "backslashreplace").decode())
 
 
 def _camera_groups(headers: dict[str, ImageHeader]) -> dict[str, str]:
