@@ -3,20 +3,19 @@
     python bench/strecha.py --data ../shared/data/eth_lfb --output bench/results/strecha.json
 
 Both sides extract with the same options and map with the same ones, intrinsics estimated (SIMPLE_RADIAL, one camera)
-and given (PINHOLE, fixed). pycolmap's default matcher searches an approximate index; `--exact` adds its exact one,
-which computes what this project's does and takes 20 s of a core for each pair.
+and given (PINHOLE, fixed). Both match with COLMAP's default matcher, which searches an approximate index; `--exact`
+adds plain pycolmap with its exact one, which takes 20 s of a core for each pair.
 """
 
 import argparse
 import itertools
+import os
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from trigpoint.datasets.cameras_gt import read_cameras_gt
 from trigpoint.datasets.images import load_image
@@ -25,7 +24,7 @@ from trigpoint.mapping.database import import_database
 from trigpoint.mapping.reconstruction import map_database
 from trigpoint.mapping.settings import ImportSettings, MappingSettings, VerificationSettings
 from trigpoint.mapping.verification import verify_database
-from trigpoint.matching.nearest_neighbor import MutualNearestNeighbor, MutualNearestNeighborSettings
+from trigpoint.matching.base import create_matcher
 from trigpoint.methods.base import create_method
 from trigpoint.storage import colmap
 from trigpoint.storage.features import FeatureReader, FeatureWriter
@@ -33,8 +32,9 @@ from trigpoint.storage.json_files import write_json
 from trigpoint.storage.matches import MatchWriter
 from trigpoint.types import Dataset, DatasetImage
 
-MATCHING = MutualNearestNeighborSettings(distance="angle", ratio=0.8, max_distance=0.7)  # COLMAP's
 MAPPING = {"multiple_models": False, "seed": 0}
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("TRIGPOINT_SHARED", ROOT.parent / "shared"))
 SCENES = ("Fountain", "Herzjesu")
 # ahojnnes/local-feature-evaluation at f6226e7, COLMAP of 2017: registered, points, observations, track, reprojection
 PUBLISHED = {"Fountain": [11, 14722, 70631, 4.798, 0.393], "Herzjesu": [8, 7502, 31670, 4.222, 0.432]}
@@ -82,16 +82,12 @@ class OurChain:
                 writer.write(name, features)
 
     def _match(self) -> None:
-        matcher = MutualNearestNeighbor(MATCHING)
-        torch.set_num_threads(1)  # several pairs at once instead of several threads a pair
-        with FeatureReader(self.folder / "features.h5") as reader:
-            features = {name: reader.read(name) for name in reader.names()}
-
-        def match(pair: tuple[str, str]) -> Any:
-            return matcher.match(features[pair[0]], features[pair[1]])
-
-        with MatchWriter(self.folder / "matches.h5", {}) as writer, ThreadPoolExecutor(self.num_threads) as pool:
-            for pair, matches in zip(self.pairs, pool.map(match, self.pairs), strict=True):
+        matcher = create_matcher("colmap_sift", {}, num_threads=self.num_threads)
+        with (
+            FeatureReader(self.folder / "features.h5") as features,
+            MatchWriter(self.folder / "matches.h5", {}) as writer,
+        ):
+            for pair, matches in zip(self.pairs, matcher.match_pairs(features.read, self.pairs), strict=True):
                 writer.write(*pair, matches)
 
     def map(self, mapper: str, *, given: bool) -> dict[str, Any]:
@@ -182,7 +178,7 @@ def main() -> None:
     from machine import describe_machine
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with Fountain/ and Herzjesu/")
+    parser.add_argument("--data", type=Path, default=SHARED / "data/eth_lfb", help="folder with Fountain/, Herzjesu/")
     parser.add_argument("--output", type=Path, default=Path("bench/results/strecha.json"))
     parser.add_argument("--max-image-size", type=int, default=1600, help="px of the longer side")
     parser.add_argument("--num-threads", type=int, default=2)
