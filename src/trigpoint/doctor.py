@@ -26,7 +26,6 @@ PACKAGES = {
     "scipy": "metrics",
     "poselib": "two-view pose evaluation",
     "kornia": "LightGlue",
-    "matplotlib": "figures of the report",
     "snakemake": "the workflow",
 }
 DISTRIBUTION_OF = {"PIL": "pillow"}

@@ -11,13 +11,21 @@ PROGRESS_LINE_S = 30.0  # between two progress lines in a log file
 _logger = logging.getLogger(__name__)
 
 
+class _StandardError(logging.Handler):
+    """Writes to the standard error of the moment, which tests and notebooks exchange."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(self.format(record) + "\n")
+        sys.stderr.flush()
+
+
 def set_up(verbose: bool = False) -> None:
     """Send the package's log lines to standard error with time and level."""
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
-        stream=sys.stderr,
+        handlers=[_StandardError()],
         force=True,
     )
 
