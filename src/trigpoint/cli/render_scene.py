@@ -13,8 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, required=True, help="another number, another town")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--map-images", type=int, default=DEFAULTS.map_images, help="by day, along the streets")
-    parser.add_argument("--day-queries", type=int, default=DEFAULTS.day_queries, help="beside that path, under another sun")
-    parser.add_argument("--night-queries", type=int, default=DEFAULTS.night_queries, help="under street lamps, noisy and blurred")
+    parser.add_argument(
+        "--day-queries", type=int, default=DEFAULTS.day_queries, help="beside that path, under another sun"
+    )
+    parser.add_argument(
+        "--night-queries", type=int, default=DEFAULTS.night_queries, help="under street lamps, noisy and blurred"
+    )
     parser.add_argument("--width", type=int, default=DEFAULTS.width, help="pixels")
     parser.add_argument("--height", type=int, default=DEFAULTS.height, help="pixels")
     parser.add_argument("--spp", type=int, default=DEFAULTS.spp, help="rays a pixel: 1, 4, 9, 16, ...")
