@@ -28,11 +28,13 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from trigpoint.kernels.devices import choose_device
+    from trigpoint.kernels.heap import keep_freed_memory
     from trigpoint.methods.extraction import ExtractionSettings, extract_shard
 
     settings = stage_settings(args.settings, ExtractionSettings, "extract-features")
     dataset = read_dataset(args.dataset)
     names = args.shard.select(image.name for image in dataset.images)
+    keep_freed_memory()
     torch.set_num_threads(args.num_workers)
     device = choose_device(args.device)
     _logger.info("%s: %d images of shard %s on %s, %s", settings.method, len(names), args.shard, device, settings)
