@@ -32,6 +32,7 @@ class MethodEntry:
     target: str
     kind: str  # "feature" or "pair"
     weights: tuple[str, ...] = ()
+    weights_setting: str = "weights"  # the method's setting that names another checkpoint, registered or a file
 
 
 # Read by the workflow without importing torch; third parties add rows through the entry-point group.
@@ -63,6 +64,7 @@ class PairMethod(ABC):
 
     name: ClassVar[str]
     Settings: ClassVar[type]
+    weights_sha256 = ""  # of the checkpoint in use: with settings and images, all that correspondences depend on
 
     def __init__(self, settings: Any, *, device: str = "cpu", num_threads: int = 1) -> None:
         self.settings = settings
@@ -71,7 +73,7 @@ class PairMethod(ABC):
 
     @abstractmethod
     def match_images(self, image0: Image, image1: Image) -> Correspondences:
-        """Correspondences in pixels of the originals; none gives arrays of length 0."""
+        """Correspondences in pixels of the originals, scores not negative; none gives arrays of length 0."""
 
 
 def method_entry(name: str) -> MethodEntry:
