@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trigpoint.kernels.nearest_neighbors import MutualMatches
+    from trigpoint.kernels.pyramid import PyramidCost, PyramidMatches
 
 BACKENDS = ("auto", "reference", "torch")
 DISTANCES = ("euclidean", "angle")
+PYRAMID_BACKENDS = ("auto", "reference", "cpu", "cuda")
+PYRAMID_DTYPES = ("float32", "bfloat16", "float16")
+POSITIONS = ("auto", "stored", "recomputed", "level1_recomputed")
 
 
 def mutual_nearest_neighbors(
@@ -70,3 +74,108 @@ def mutual_nearest_neighbors(
     compute = reference if backend == "reference" else nearest_neighbors
     nearest0, nearest1 = compute.two_nearest(desc0, desc1)
     return nearest_neighbors.mutual_matches(nearest0, nearest1, ratio, distance, max_distance)
+
+
+def match_pyramid(
+    desc0: Tensor,
+    desc1: Tensor,
+    *,
+    levels: int = 99,
+    min_shape: int = 5,
+    power: float = 1.5,
+    border: float = 0.9,
+    dtype: str = "float32",
+    positions: str = "auto",
+    backend: str = "auto",
+) -> PyramidMatches:
+    """Correlate every patch with every pixel, let the pyramid vote, read out the best of both sides (PUMP).
+
+    Args:
+        desc0: (C, H0, W0) float32 unit vectors, one a patch: every fourth pixel of image 0 from the third on.
+        desc1: (C, H1, W1) float32 unit vectors, one a pixel of image 1, on the same device.
+        levels: at most so many levels above level 0.
+        min_shape: the last level is the first whose map of image 1 has a side of at most so many cells.
+        power: of the rectification max(v, 0) ** power, 1 to 3.
+        border: exponent of the visible share in the divisor of a mean, 0 to 1.
+        dtype: of the descriptors in the products; sums are float32.
+        positions: what is kept for the way down: `stored` maxima and positions of level 0, `recomputed` levels from 1,
+            `level1_recomputed` levels from 2; each needs less memory and more products. `auto` decides by the free
+            memory and logs it. The result is the same.
+        backend: one of PYRAMID_BACKENDS.
+
+    Raises:
+        ShapeError: the two are not float32 maps of equal, positive width on one device.
+        SettingsError: a setting is out of its range, or the named backend is not there.
+    """
+    from trigpoint.kernels import pyramid_reference
+
+    _check_maps(desc0, desc1)
+    _check_pyramid(levels, power, border, dtype, positions, backend)
+    products0, products1 = _rounded(desc0, dtype), _rounded(desc1, dtype)
+    return pyramid_reference.match_pyramid(
+        products0, products1, levels=levels, min_shape=min_shape, power=power, border=border
+    )
+
+
+def reciprocal(matches: PyramidMatches) -> Tensor:
+    """(K, 2) int64 [patch, pixel] on which both sides agree, sorted by patch."""
+    from trigpoint.kernels import pyramid
+
+    return pyramid.reciprocal(matches)
+
+
+def estimate_pyramid(
+    channels: int,
+    size0: tuple[int, int],
+    size1: tuple[int, int],
+    *,
+    levels: int = 99,
+    min_shape: int = 5,
+    dtype: str = "float32",
+    positions: str = "stored",
+) -> PyramidCost:
+    """Memory and operations of `match_pyramid` for descriptors (C, *size0) and (C, *size1)."""
+    from trigpoint.kernels import pyramid
+
+    return pyramid.estimate_pyramid(
+        channels, size0, size1, levels=levels, min_shape=min_shape, dtype=dtype, positions=positions
+    )
+
+
+def _check_maps(desc0: Tensor, desc1: Tensor) -> None:
+    import torch
+
+    if desc0.ndim != 3 or desc1.ndim != 3 or desc0.shape[0] != desc1.shape[0] or 0 in (*desc0.shape, *desc1.shape):
+        raise ShapeError(
+            f"descriptors are {tuple(desc0.shape)} and {tuple(desc1.shape)}, expected (C, H0, W0) and (C, H1, W1), "
+            "no side zero"
+        )
+    if desc0.dtype != torch.float32 or desc1.dtype != torch.float32 or desc0.device != desc1.device:
+        raise ShapeError(
+            f"descriptors are {desc0.dtype} on {desc0.device} and {desc1.dtype} on {desc1.device}, "
+            "expected float32 on one device"
+        )
+
+
+def _check_pyramid(levels: int, power: float, border: float, dtype: str, positions: str, backend: str) -> None:
+    if levels < 0 or not 1 <= power <= 3 or not 0 <= border <= 1:
+        raise SettingsError(f"levels {levels}, power {power}, border {border}: expected at least 0, 1 to 3, and 0 to 1")
+    for name, value, known in (
+        ("dtype", dtype, PYRAMID_DTYPES),
+        ("positions", positions, POSITIONS),
+        ("backend", backend, PYRAMID_BACKENDS),
+    ):
+        if value not in known:
+            raise SettingsError(f"{name} '{value}': expected one of {', '.join(known)}")
+
+
+def _rounded(desc: Tensor, dtype: str) -> Tensor:
+    """The descriptors as their products see them, in float32."""
+    import torch
+
+    return desc if dtype == "float32" else desc.to(getattr(torch, dtype)).float()
+
+
+def backend_in_use(device: str) -> str:
+    """What `auto` computes with on `cpu` or `cuda`, for provenance: `cpu-avx512`, `cuda-sm90`, `reference`."""
+    return "reference"
