@@ -11,7 +11,14 @@ import h5py
 import numpy as np
 
 from trigpoint.errors import StorageError
-from trigpoint.storage.hdf5 import create_group, create_h5, file_settings, open_h5
+from trigpoint.storage.hdf5 import (
+    create_group,
+    create_h5,
+    file_settings,
+    open_h5,
+    read_kernel_backends,
+    write_kernel_backends,
+)
 from trigpoint.storage.names import escape_name, unescape_name
 from trigpoint.types import Features
 
@@ -22,7 +29,8 @@ class FeatureWriter:
     """Writes a feature file; it appears when the `with` block ends without an error.
 
     Each image is a group with `keypoints` (N, 2) float32, `descriptors` (N, D) of `descriptor_dtype`, `scores` (N,)
-    float32 and the attributes `image_size` (width, height) and `cache_key`. N = 0 is stored like any other.
+    float32 and the attributes `image_size` (width, height) and `cache_key`. N = 0 is stored like any other. Keypoints
+    of a method that has no descriptors (D = 0) are stored without any.
     """
 
     def __init__(
@@ -35,6 +43,7 @@ class FeatureWriter:
         self._path = Path(output)
         self._dtype = np.dtype(descriptor_dtype)
         self._context = create_h5(output, "features", settings)
+        self.kernel_backends: set[str] = set()  # that answered while the features were made
 
     def __enter__(self) -> Self:
         self._file = self._context.__enter__()
@@ -43,6 +52,8 @@ class FeatureWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            write_kernel_backends(self._file, self.kernel_backends)
         self._context.__exit__(kind, error, trace)
 
     def write(self, name: str, features: Features, cache_key: str = "") -> None:
@@ -94,7 +105,8 @@ class FeatureWriter:
             stored = descriptors.astype(self._dtype)
         if not np.isfinite(stored).all():
             raise StorageError(f"{where}: a descriptor does not fit {self._dtype}; use descriptor_dtype float32")
-        return {"keypoints": keypoints, "descriptors": stored, "scores": scores}
+        described = {"descriptors": stored} if descriptors.shape[1] else {}
+        return {"keypoints": keypoints, **described, "scores": scores}
 
 
 class FeatureReader:
@@ -122,6 +134,11 @@ class FeatureReader:
         return file_settings(self._file)
 
     @property
+    def kernel_backends(self) -> set[str]:
+        """Backends of the correlation kernels that answered while the features were made."""
+        return read_kernel_backends(self._file)
+
+    @property
     def failed(self) -> dict[str, str]:
         """Reason by name of the images that could not be used; they have no keypoints."""
         return failed_images(self._file)
@@ -134,16 +151,19 @@ class FeatureReader:
         return bool(self._file.id.links.exists(escape_name(name).encode()))
 
     def read(self, name: str) -> Features:
-        """Features of one image; descriptors in the type they are stored in.
+        """Features of one image; descriptors in the type they are stored in, (N, 0) if there are none.
 
         Raises:
             StorageError: the file does not hold the image, or its shard is missing.
         """
         group = self._group(name)
         width, height = (int(length) for length in group.attrs["image_size"])
+        keypoints = group["keypoints"][()]
         return Features(
-            keypoints=group["keypoints"][()],
-            descriptors=group["descriptors"][()],
+            keypoints=keypoints,
+            descriptors=group["descriptors"][()]
+            if "descriptors" in group
+            else np.zeros((len(keypoints), 0), np.float32),
             scores=group["scores"][()],
             image_size=(width, height),
         )
@@ -192,16 +212,19 @@ def link_shards(shards: Sequence[str | os.PathLike[str]], output: str | os.PathL
     owner: dict[str, Path] = {}
     settings: dict[str, Any] = {}
     failed: dict[str, str] = {}
+    backends: set[str] = set()
     for path in paths:
         with FeatureReader(path) as reader:
             check_same_settings(settings, reader.settings, paths[0], path)
             settings = reader.settings
             failed |= reader.failed
+            backends |= reader.kernel_backends
             for name in reader.names():
                 if name in owner:
                     raise StorageError(f"{path}: '{name}' is in {owner[name]} too; extract both shards again")
                 owner[name] = path
     with create_h5(output, "features", settings) as file:
+        write_kernel_backends(file, backends)
         if failed:
             file.attrs["failed"] = json.dumps(failed, sort_keys=True)
         for name in sorted(owner):

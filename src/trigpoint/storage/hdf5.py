@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ __all__ = ["atomic_path", "create_h5", "file_settings", "open_h5"]
 FORMATS = {
     "features": (1, "trigpoint extract-features"),
     "matches": (1, "trigpoint match-pairs"),
+    "correspondences": (1, "trigpoint match-pairs"),
 }
 
 
@@ -122,3 +123,15 @@ def file_settings(file: h5py.File) -> dict[str, Any]:
     settings = json.loads(file.attrs["settings"])
     assert isinstance(settings, dict)
     return settings
+
+
+def write_kernel_backends(file: h5py.File, backends: Iterable[str]) -> None:
+    """Note which backends of the correlation kernels answered while the content was made; none leaves no trace."""
+    if names := sorted(set(backends)):
+        file.attrs["kernel_backend"] = ", ".join(names)
+
+
+def read_kernel_backends(file: h5py.File) -> set[str]:
+    """The backends that `write_kernel_backends` noted."""
+    noted = str(file.attrs.get("kernel_backend", ""))
+    return set(noted.split(", ")) if noted else set()

@@ -4,11 +4,12 @@ import h5py
 import numpy as np
 
 from trigpoint.storage.names import escape_name, unescape_name
+from trigpoint.storage.packed_pairs import PairIndex, open_rows, read_rows
 from trigpoint.types import Matches
 
 
 class PackedLayout:
-    """A packed file; the index is three arrays, not a dict of tuples, which takes longer to build than to read all.
+    """A packed file.
 
     Args:
         file: open for reading.
@@ -18,61 +19,40 @@ class PackedLayout:
     def __init__(self, file: h5py.File, window_rows: int) -> None:
         self._window_rows = window_rows
         self._window_start, self._window = 0, _empty_rows(0)
-        # Without a chunk cache HDF5 reads a pair's own rows, not the chunks around them.
-        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-        access.set_chunk_cache(0, 0, 0)
-        self._matches = h5py.h5d.open(file.id, b"matches", access)
-        self._scores = h5py.h5d.open(file.id, b"scores", access)
-        self._names = [unescape_name(escaped.decode()) for escaped in file["names"][()]]
-        self._index_of = {name: index for index, name in enumerate(self._names)}
-        self._pairs = file["pairs"][()].astype(np.int64)
-        self._offsets = file["offsets"][()]
-        self._cache_keys = file["cache_keys"][()] if "cache_keys" in file else np.empty(0, dtype=bytes)
-        keys = self._pairs[:, 0] * len(self._names) + self._pairs[:, 1]
-        self._order = np.argsort(keys)
-        self._sorted_keys = keys[self._order]
+        self._index = PairIndex(file)
+        self._matches = open_rows(file, "matches")
+        self._scores = open_rows(file, "scores")
 
     def pairs(self) -> list[tuple[str, str]]:
         """The pairs as stored, in the order they were written."""
-        return [(self._names[index0], self._names[index1]) for index0, index1 in self._pairs.tolist()]
+        return self._index.pairs()
 
     def has(self, name0: str, name1: str) -> bool:
         """Whether the pair is stored in this order."""
-        return self._row(name0, name1) >= 0
+        return self._index.find(name0, name1) >= 0
 
     def read(self, name0: str, name1: str) -> Matches:
         """Matches of a pair that is stored in this order."""
-        row = self._row(name0, name1)
-        start, stop = int(self._offsets[row]), int(self._offsets[row + 1])
+        start, stop = self._index.rows(name0, name1)
         if start == stop:
             return _empty_rows(0)
         if not self._window_rows:
             return self._fetch(start, stop)
         if start < self._window_start or stop > self._window_start + len(self._window):
             self._window_start = start
-            self._window = self._fetch(start, max(stop, min(start + self._window_rows, int(self._offsets[-1]))))
+            self._window = self._fetch(start, max(stop, min(start + self._window_rows, self._index.num_rows)))
         inside = slice(start - self._window_start, stop - self._window_start)
         return Matches(indices=self._window.indices[inside].copy(), scores=self._window.scores[inside].copy())
 
     def _fetch(self, start: int, stop: int) -> Matches:
         rows = _empty_rows(stop - start)
-        _read_rows(self._matches, start, rows.indices)
-        _read_rows(self._scores, start, rows.scores)
+        read_rows(self._matches, start, rows.indices)
+        read_rows(self._scores, start, rows.scores)
         return rows
 
     def cache_key(self, name0: str, name1: str) -> str:
         """Key of a pair that is stored in this order; empty if it has none."""
-        row = self._row(name0, name1)
-        return self._cache_keys[row].decode("ascii") if row >= 0 and len(self._cache_keys) else ""
-
-    def _row(self, name0: str, name1: str) -> int:
-        """Position of a pair as stored, or -1."""
-        if name0 not in self._index_of or name1 not in self._index_of:
-            return -1
-        key = self._index_of[name0] * len(self._names) + self._index_of[name1]
-        place = int(np.searchsorted(self._sorted_keys, key))
-        found = place < len(self._sorted_keys) and self._sorted_keys[place] == key
-        return int(self._order[place]) if found else -1
+        return self._index.cache_key(name0, name1)
 
 
 class GroupLayout:
@@ -112,11 +92,3 @@ class GroupLayout:
 
 def _empty_rows(num: int) -> Matches:
     return Matches(indices=np.empty((num, 2), dtype=np.int32), scores=np.empty(num, dtype=np.float32))
-
-
-def _read_rows(dataset: h5py.h5d.DatasetID, start: int, into: np.ndarray) -> None:
-    """Fill `into` with its number of rows of a dataset."""
-    corner = (start,) + (0,) * (into.ndim - 1)
-    space = dataset.get_space()
-    space.select_hyperslab(corner, into.shape)
-    dataset.read(h5py.h5s.create_simple(into.shape), space, into)

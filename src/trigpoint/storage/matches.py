@@ -1,29 +1,34 @@
 """Matches of image pairs in HDF5: packed while shards are written, groups for other tools.
 
-A packed shard is one array for all pairs: `matches` (T, 2) int32, `scores` (T,) float32, `offsets` (P + 1,) int64
-(pair i owns rows offsets[i]:offsets[i + 1]), `pairs` (P, 2) int32 into `names`, `cache_keys` (P,). The gathered file
-holds groups `/<name0>/<name1>/{matches, scores}`, names escaped into one group level each.
+A packed shard is one array for all pairs: `matches` (T, 2) int32, `scores` (T,) float32, and the index of
+`storage/packed_pairs.py`. The gathered file holds groups `/<name0>/<name1>/{matches, scores}`, names escaped into one
+group level each.
 """
 
 import os
-from array import array
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
 
 from trigpoint.errors import StorageError
 from trigpoint.storage.features import check_same_settings
-from trigpoint.storage.hdf5 import create_group, create_h5, file_settings, open_h5, untimed_dataset
+from trigpoint.storage.hdf5 import (
+    create_group,
+    create_h5,
+    file_settings,
+    open_h5,
+    read_kernel_backends,
+    untimed_dataset,
+    write_kernel_backends,
+)
 from trigpoint.storage.match_layouts import GroupLayout, PackedLayout
 from trigpoint.storage.names import escape_name
+from trigpoint.storage.packed_pairs import PairIndexWriter
 from trigpoint.types import Matches
 
 CHUNK_ROWS = 65536  # rows of one chunk, and of one write: 512 KiB of matches
@@ -39,14 +44,11 @@ class MatchWriter:
     def __init__(self, output: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
         self._path = Path(output)
         self._context = create_h5(output, "matches", settings)
-        self._index_of: dict[str, int] = {}
-        self._seen: set[tuple[int, int]] = set()
-        self._pairs = array("i")
-        self._offsets = array("q", [0])
-        self._cache_keys: list[bytes] = []
+        self._index = PairIndexWriter(self._path)
         self._indices = np.empty((CHUNK_ROWS, 2), dtype=np.int64)  # int64: an index beyond int32 is seen, not wrapped
         self._row_scores = np.empty(CHUNK_ROWS, dtype=np.float32)
         self._num_rows = 0  # that wait in the two arrays
+        self.kernel_backends: set[str] = set()  # that answered while the matches were made
 
     def __enter__(self) -> Self:
         self._file = self._context.__enter__()
@@ -62,7 +64,8 @@ class MatchWriter:
         if kind is None:
             try:
                 self._append_rows()
-                self._write_index()
+                self._index.write(self._file)
+                write_kernel_backends(self._file, self.kernel_backends)
             except BaseException as failure:
                 self._context.__exit__(type(failure), failure, failure.__traceback__)
                 raise
@@ -84,12 +87,10 @@ class MatchWriter:
         """
         indices, scores = np.asarray(matches.indices), np.asarray(matches.scores)
         if indices.ndim != 2 or indices.shape[1] != 2 or scores.shape != indices.shape[:1]:
-            self._refuse(name0, name1, f"matches {indices.shape}, scores {scores.shape}; expected (M, 2), (M,)")
+            self._index.refuse(name0, name1, f"matches {indices.shape}, scores {scores.shape}; expected (M, 2), (M,)")
         if indices.dtype.kind not in "iu":
-            self._refuse(name0, name1, f"indices are {indices.dtype}, expected integers")
-        self._add_pair(name0, name1)
-        self._offsets.append(self._offsets[-1] + len(indices))
-        self._cache_keys.append(cache_key.encode("ascii"))
+            self._index.refuse(name0, name1, f"indices are {indices.dtype}, expected integers")
+        self._index.add(name0, name1, len(indices), cache_key)
         done = 0
         while done < len(indices):
             start, room = self._num_rows, len(self._indices) - self._num_rows
@@ -101,17 +102,6 @@ class MatchWriter:
             if stop == len(self._indices):
                 self._append_rows()
 
-    def _add_pair(self, name0: str, name1: str) -> None:
-        index0 = self._index_of.setdefault(name0, len(self._index_of))
-        index1 = self._index_of.setdefault(name1, len(self._index_of))
-        if index0 == index1:
-            self._refuse(name0, name1, "an image cannot be matched with itself")
-        key = (index0, index1) if index0 < index1 else (index1, index0)
-        if key in self._seen:
-            self._refuse(name0, name1, "was written twice (in either order)")
-        self._seen.add(key)
-        self._pairs.extend((index0, index1))
-
     def _append_rows(self) -> None:
         """Check the waiting rows and write them: whole chunks, but for the last."""
         indices, scores = self._indices[: self._num_rows], self._row_scores[: self._num_rows]
@@ -121,28 +111,12 @@ class MatchWriter:
             wrong = (indices < 0).any(axis=1) | (indices > INT32_MAX).any(axis=1) | np.isnan(scores)
             row = int(np.argmax(wrong))
             what = f"match {indices[row].tolist()} with score {scores[row]}; expected indices 0 to {INT32_MAX}"
-            self._refuse(*self._pair_of_row(start + row), f"{what} and a score that is a number")
+            self._index.refuse(*self._index.pair_of_row(start + row), f"{what} and a score that is a number")
         self._matches.resize(start + len(indices), axis=0)
         self._scores.resize(start + len(indices), axis=0)
         self._matches[start:] = indices.astype(np.int32)
         self._scores[start:] = scores
         self._num_rows = 0
-
-    def _pair_of_row(self, row: int) -> tuple[str, str]:
-        pair = bisect_right(self._offsets, row) - 1
-        names = list(self._index_of)
-        return names[self._pairs[2 * pair]], names[self._pairs[2 * pair + 1]]
-
-    def _refuse(self, name0: str, name1: str, reason: str) -> NoReturn:
-        raise StorageError(f"{self._path}: pair '{name0}' '{name1}': {reason}")
-
-    def _write_index(self) -> None:
-        names = [escape_name(name) for name in self._index_of]
-        self._file.create_dataset("names", data=names, dtype=h5py.string_dtype())
-        self._file.create_dataset("pairs", data=np.array(self._pairs, dtype=np.int32).reshape(-1, 2))
-        self._file.create_dataset("offsets", data=np.array(self._offsets, dtype=np.int64))
-        if any(self._cache_keys):
-            self._file.create_dataset("cache_keys", data=np.array(self._cache_keys, dtype=bytes))
 
 
 class MatchReader:
@@ -175,6 +149,11 @@ class MatchReader:
         """What the matches were made with."""
         return file_settings(self._file)
 
+    @property
+    def kernel_backends(self) -> set[str]:
+        """Backends of the correlation kernels that answered while the matches were made."""
+        return read_kernel_backends(self._file)
+
     def pairs(self) -> list[tuple[str, str]]:
         """The pairs in the file, as stored, sorted."""
         return sorted(self._source.pairs())
@@ -200,6 +179,37 @@ class MatchReader:
         return self._source.cache_key(name0, name1)
 
 
+class GroupWriter:
+    """Writes matches as groups, as `gather_matches` does; the file appears when the `with` block ends without an error.
+
+    The order of the pairs decides the file's bytes, not what is read from it.
+    """
+
+    def __init__(self, output: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+        self._context = create_h5(output, "matches", settings)
+        self._parents: dict[str, h5py.Group] = {}
+        self.kernel_backends: set[str] = set()  # that answered while the matches were made
+
+    def __enter__(self) -> Self:
+        self._file = self._context.__enter__()
+        self._file.attrs["layout"] = "groups"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            write_kernel_backends(self._file, self.kernel_backends)
+        self._context.__exit__(kind, error, trace)
+
+    def write(self, name0: str, name1: str, matches: Matches, cache_key: str = "") -> None:
+        """Add one pair, which is not in the file yet; arguments as of `MatchWriter.write`."""
+        if name0 not in self._parents:
+            self._parents[name0] = create_group(self._file, escape_name(name0))
+        group = create_group(self._parents[name0], escape_name(name1))
+        _fill_group(group.id, matches, cache_key)
+
+
 def gather_matches(shards: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> None:
     """Write the pairs of all shards as groups `/<name0>/<name1>/{matches, scores}`, sorted, whatever the sharding.
 
@@ -219,14 +229,11 @@ def gather_matches(shards: Sequence[str | os.PathLike[str]], output: str | os.Pa
                 if other is not None:
                     raise StorageError(f"{path}: the pair '{name0}' '{name1}' is in {paths[other]} too; match again")
                 owner[name0, name1] = index
-        with create_h5(output, "matches", readers[0].settings) as file:
-            file.attrs["layout"] = "groups"
-            for name0, names in groupby(sorted(owner), key=itemgetter(0)):
-                parent = create_group(file, escape_name(name0))
-                for _, name1 in names:
-                    reader = readers[owner[name0, name1]]
-                    group = create_group(parent, escape_name(name1))
-                    _fill_group(group.id, reader.read(name0, name1), reader.cache_key(name0, name1))
+        with GroupWriter(output, readers[0].settings) as writer:
+            for name0, name1 in sorted(owner):
+                reader = readers[owner[name0, name1]]
+                writer.write(name0, name1, reader.read(name0, name1), reader.cache_key(name0, name1))
+            writer.kernel_backends.update(*(reader.kernel_backends for reader in readers))
 
 
 def _fill_group(group: h5py.h5g.GroupID, matches: Matches, cache_key: str) -> None:

@@ -132,3 +132,18 @@ def test_empty_shard_is_valid(tmp_path):
     link_shards([write(tmp_path / "1.h5", []), write(tmp_path / "2.h5", ["a"])], tmp_path / "out.h5")
     with FeatureReader(tmp_path / "out.h5") as reader:
         assert reader.names() == ["a"]
+
+
+def test_keypoints_without_descriptors_have_none_in_the_file(tmp_path):
+    path = tmp_path / "features.h5"
+    xy = np.ones((3, 2), dtype=np.float32)
+    with FeatureWriter(path, {}) as writer:
+        writer.write("a.jpg", Features(xy, np.zeros((3, 0), np.float32), np.ones(3, np.float32), (8, 6)))
+        writer.kernel_backends.add("cpu-x")
+    with h5py.File(path) as file:
+        assert sorted(file["a.jpg"]) == ["keypoints", "scores"]
+        assert file.attrs["kernel_backend"] == "cpu-x"
+    with FeatureReader(path) as reader:
+        read = reader.read("a.jpg")
+        np.testing.assert_array_equal(read.keypoints, xy)
+        assert (read.descriptors.shape, reader.kernel_backends) == ((3, 0), {"cpu-x"})
