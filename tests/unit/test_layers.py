@@ -12,7 +12,7 @@ import trigpoint
 PACKAGE = Path(trigpoint.__file__).parent
 LAYERS = [
     {"__init__"},
-    {"errors", "types", "log"},
+    {"errors", "types", "log", "processes"},
     {"settings"},
     {"geometry"},
     {"storage", "kernels"},

@@ -1,16 +1,15 @@
 """The command line: one table of subcommands, one file each; importing this loads no torch and no pycolmap."""
 
 import argparse
-import ctypes
 import importlib
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
 from trigpoint import __version__, log
 from trigpoint.errors import TrigpointError
+from trigpoint.processes import die_with_parent
 
 # subcommand -> one line of help; the module is trigpoint.cli.<subcommand with underscores>
 COMMANDS = {
@@ -47,7 +46,6 @@ CODE_VERSIONS = {
     "report": 1,
 }
 EXIT_USER = 2
-PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,12 +87,3 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     return parser
-
-
-def die_with_parent(parent: int) -> None:
-    """Let the kernel end this process when its parent ends (Linux), so that no orphan writes later."""
-    if not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the call
-        sys.exit(1)

@@ -48,6 +48,9 @@ class FeatureMethod(ABC):
     name: ClassVar[str]
     Settings: ClassVar[type]
     weights_sha256 = ""  # of the checkpoint in use: with the settings and the image, all that features depend on
+    one_core: ClassVar[bool] = (
+        False  # an image keeps one core busy, whatever `num_threads`: several are several processes
+    )
 
     def __init__(self, settings: Any, *, device: str = "cpu", num_threads: int = 1) -> None:
         self.settings = settings

@@ -1,10 +1,13 @@
-"""Local features of the images of one shard, in one process: decoding runs ahead while the network computes."""
+"""Local features of the images of one shard.
+
+A network works in this process while decoding runs ahead; of a method that keeps one core busy several processes work.
+"""
 
 import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,14 +18,17 @@ from trigpoint.datasets.tree import image_path
 from trigpoint.errors import EmptyResultError, ImageError, SettingsError
 from trigpoint.log import progress
 from trigpoint.methods.base import FeatureMethod, create_method
+from trigpoint.processes import process_pool
 from trigpoint.storage.features import DESCRIPTOR_DTYPES, FeatureReader, FeatureWriter
 from trigpoint.storage.kept import cache_key, keep, open_kept
-from trigpoint.types import Dataset, Image
+from trigpoint.types import Dataset, Features, Image
 
 DECODED_AHEAD = 2  # photographs in memory beside the one in work
+IMAGES_PER_PROCESS = 4  # fewer do not repay a second's start
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _logger = logging.getLogger(__name__)
+_in_this_process: dict[str, FeatureMethod] = {}  # a worker's method, made once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +51,12 @@ class ExtractionSettings:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """An image with its features' cache key; `image` is absent if the features are kept from an earlier run."""
+    """An image with its features' cache key, and one of: the image, its features, a file that has them, an error."""
 
     name: str
     key: str = ""
     image: Image | None = None
+    features: Features | None = None
     kept: FeatureReader | None = None
     error: ImageError | None = None
 
@@ -71,7 +78,7 @@ def extract_shard(
         names: images of the dataset.
         output: feature shard; an earlier one is looked for in `.kept/` beside it.
         device: `cpu` or `cuda`.
-        num_workers: threads.
+        num_workers: threads, or processes of a method that works on one core.
 
     Raises:
         SettingsError: the method is unknown or is no feature method, or its settings are wrong.
@@ -93,12 +100,17 @@ def extract_shard(
     num_kept, num_failed = 0, 0
     with ExitStack() as stack:
         kept = open_kept(output, FeatureReader, stack)
+        processes = min(num_workers, len(names) // IMAGES_PER_PROCESS) if method.one_core else 0
+        pool = None
+        if processes > 1:
+            pool = stack.enter_context(process_pool(processes, _set_up_process, settings.method, settings.settings))
 
         def load(name: str) -> _Loaded:
-            return _load(dataset.image_root, name, made_with, kept)
+            return _load(dataset.image_root, name, made_with, kept, pool)
 
         writer = stack.enter_context(FeatureWriter(output, made_with, settings.descriptor_dtype))
-        for item in progress(run_ahead(load, names, DECODED_AHEAD), "images", len(names)):
+        loaded = run_ahead(load, names, DECODED_AHEAD + processes, max(1, processes))
+        for item in progress(loaded, "images", len(names)):
             if item.error is not None:
                 if settings.strict:
                     raise item.error
@@ -108,6 +120,8 @@ def extract_shard(
             elif item.kept is not None:
                 num_kept += 1
                 writer.copy_from(item.kept, item.name)
+            elif item.features is not None:
+                writer.write(item.name, item.features, item.key)
             else:
                 assert item.image is not None
                 writer.write(item.name, method.extract(item.image), item.key)
@@ -117,14 +131,18 @@ def extract_shard(
     _logger.info("%d images: %d computed, %d kept, %d failed", len(names), len(names) - num_kept, num_kept, num_failed)
 
 
-def _load(root: str, name: str, made_with: dict[str, Any], kept: list[FeatureReader]) -> _Loaded:
-    """Decode an image, unless a kept file has its features."""
+def _load(
+    root: str, name: str, made_with: dict[str, Any], kept: list[FeatureReader], pool: ProcessPoolExecutor | None
+) -> _Loaded:
+    """Decode an image, or let a process extract its features, unless a kept file has them."""
     try:
         with image_path(root, name).open("rb") as stream:
             key = cache_key(hashlib.file_digest(stream, "sha256").hexdigest(), made_with)
         for reader in kept:
             if name in reader and reader.cache_key(name) == key:
                 return _Loaded(name, key, kept=reader)
+        if pool is not None:
+            return _Loaded(name, key, features=pool.submit(_extract_in_process, root, name).result())
         return _Loaded(name, key, load_image(root, name))
     except ImageError as error:
         return _Loaded(name, error=error)
@@ -132,9 +150,19 @@ def _load(root: str, name: str, made_with: dict[str, Any], kept: list[FeatureRea
         return _Loaded(name, error=ImageError(f"{name}: cannot be read ({error.strerror or error})"))
 
 
-def run_ahead(function: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
-    """`map` with up to `ahead` results computed by one thread before they are asked for; order is kept."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
+def _set_up_process(method: str, settings: dict[str, Any]) -> None:
+    _in_this_process["method"] = create_method(method, settings)
+
+
+def _extract_in_process(root: str, name: str) -> Features:
+    return _in_this_process["method"].extract(load_image(root, name))
+
+
+def run_ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], ahead: int, threads: int = 1
+) -> Iterator[Result]:
+    """`map` with up to `ahead` results computed by some threads before they are asked for; order is kept."""
+    with ThreadPoolExecutor(max_workers=threads) as pool:
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:

@@ -62,6 +62,7 @@ class Sift(FeatureMethod):
 
     name = "sift"
     Settings = SiftSettings
+    one_core = True  # pycolmap holds the interpreter's lock meanwhile
 
     def __init__(self, settings: SiftSettings, *, device: str = "cpu", num_threads: int = 1) -> None:
         super().__init__(settings, device=device, num_threads=num_threads)
