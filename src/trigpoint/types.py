@@ -63,7 +63,7 @@ class Correspondences:
 
     Attributes:
         xy: (M, 4) float32: x0, y0, x1, y1 in pixels of the original images.
-        scores: (M,) float32, higher is better.
+        scores: (M,) float32, higher is better, not negative: where points are merged, scores are summed.
     """
 
     xy: NDArray[np.float32]

@@ -12,6 +12,7 @@ from trigpoint.storage.atomic import atomic_path
 WRITERS = {
     "dataset": "trigpoint prepare",
     "fetched": "trigpoint fetch",
+    "merge": "trigpoint merge-keypoints",
     "mapping": "trigpoint map",
     "localization": "trigpoint localize",
     "metrics": "trigpoint evaluate",

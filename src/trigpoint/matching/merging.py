@@ -1,0 +1,272 @@
+"""From correspondences of pairs to features.h5 and matches.h5: a run of a pair method, in the files of any other.
+
+Two passes over the pairs, one image's points in memory at a time: keypoints of the map images, then matches. Keypoints
+of a map image come from pairs of map images alone, so queries never change the map.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trigpoint.errors import DataError
+from trigpoint.log import progress
+from trigpoint.matching.shared_keypoints import (
+    MergeSettings,
+    SharedKeypoints,
+    elect_keypoints,
+    nearest_keypoint,
+    one_to_one,
+)
+from trigpoint.storage.correspondences import CorrespondenceShards
+from trigpoint.storage.features import FeatureWriter
+from trigpoint.storage.json_files import write_json
+from trigpoint.storage.matches import GroupWriter
+from trigpoint.types import Correspondences, Dataset, Features, Matches
+
+Pair = tuple[str, str]
+SAME_POINT_PX = 1e-3  # a query's point finds itself
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Counts:
+    """What became of the correspondences; every one of them is in exactly one of the first five numbers."""
+
+    matches: int = 0
+    joined: int = 0  # like another of the pair once both ends had moved
+    far: int = 0  # an end without a keypoint in reach
+    rival: int = 0  # a better one holds a keypoint
+    few: int = 0  # of pairs left with too few
+    pairs: int = 0
+    pairs_dropped: int = 0
+    shift_px: float = 0.0  # sum over ends
+    ends: int = 0
+    matched_in: dict[str, NDArray[np.int32]] = field(default_factory=dict)  # map image -> pairs of each keypoint
+
+    @property
+    def correspondences(self) -> int:
+        return self.matches + self.joined + self.far + self.rival + self.few
+
+    def as_json(self) -> dict[str, Any]:
+        total = self.correspondences
+        matched = np.concatenate([np.zeros(0, np.int32), *(counts[counts > 0] for counts in self.matched_in.values())])
+        values: dict[str, Any] = {
+            "pairs": self.pairs,
+            "pairs_dropped": self.pairs_dropped,
+            "correspondences": total,
+            "matches": self.matches,
+            "joined": self.joined,
+            "lost": {"far": self.far, "rival": self.rival, "few": self.few},
+        }
+        if total:
+            values["lost_percent"] = round(100 * (self.far + self.rival + self.few) / total, 3)
+        if self.ends:
+            values["mean_shift_px"] = round(self.shift_px / self.ends, 4)
+        if len(matched):
+            values["matched_once_percent"] = round(100 * float((matched == 1).mean()), 3)
+        return values
+
+
+def merge_run(
+    dataset: Dataset, shards: CorrespondenceShards, features: Path, matches: Path, log: Path, settings: MergeSettings
+) -> None:
+    """Write features.h5 (keypoints without descriptors), matches.h5 (groups) and merge.json.
+
+    The result does not depend on the order of the pairs, nor on how they are sharded.
+
+    Args:
+        dataset: roles and sizes of the images; each gets an entry in the features.
+        shards: correspondences of all pairs.
+        features: file to write.
+        matches: file to write; it holds every pair, one that lost all its matches with none.
+        log: merge.json to write: how many correspondences were lost, and why.
+        settings: see MergeSettings.
+
+    Raises:
+        DataError: a pair with an image that is not in the dataset, or of two queries.
+    """
+    roles = {image.name: image.role for image in dataset.images}
+    of_map, of_query = _sorted_by_role(shards.pairs(), roles)
+    origin = {**shards.settings, "merging": asdict(settings)}
+    counts = _Counts()
+    with ExitStack() as stack:
+        feature_writer = stack.enter_context(FeatureWriter(features, origin))
+        match_writer = stack.enter_context(GroupWriter(matches, origin))
+        for writer in (feature_writer, match_writer):
+            writer.kernel_backends |= shards.kernel_backends
+        output = _KeypointFile(feature_writer, {image.name: image.size for image in dataset.images}, shards.failed)
+        keypoints = _map_keypoints(dataset, shards, of_map, output, settings)
+        counts.matched_in = {name: np.zeros(len(found), np.int32) for name, found in keypoints.items()}
+        for name0, name1 in progress(of_map, "pairs merged"):
+            found = shards.read(name0, name1)
+            match_writer.write(name0, name1, _merge_pair(found, (name0, name1), keypoints, settings, counts))
+        for name, pairs in progress(of_query.items(), "queries merged", len(of_query)):
+            query = _Query(name, pairs, shards, settings)
+            found_matches = query.match(keypoints, counts)
+            output.write(name, query.keypoints)
+            for pair, pair_matches in found_matches.items():
+                match_writer.write(*pair, pair_matches)
+    num_keypoints = sum(len(found) for found in keypoints.values())
+    values = {"images": len(keypoints), "keypoints": num_keypoints, **counts.as_json(), "settings": origin}
+    write_json(log, values, kind="merge")
+    _logger.info("%s", {key: value for key, value in values.items() if key != "settings"})
+
+
+def _sorted_by_role(pairs: list[Pair], roles: dict[str, str]) -> tuple[list[Pair], dict[str, list[Pair]]]:
+    """Pairs of map images, and for every query its pairs; all sorted."""
+    of_map: list[Pair] = []
+    of_query: dict[str, list[Pair]] = {name: [] for name in sorted(roles) if roles[name] == "query"}
+    for pair in pairs:
+        for name in pair:
+            if name not in roles:
+                raise DataError(
+                    f"correspondences: '{name}' is no image of the dataset; run `trigpoint match-pairs` again"
+                )
+        queries = [name for name in pair if roles[name] == "query"]
+        if len(queries) == 2:
+            raise DataError(f"correspondences: '{pair[0]}' '{pair[1]}' are two queries; list the pairs again")
+        (of_query[queries[0]] if queries else of_map).append(pair)
+    return of_map, of_query
+
+
+def _map_keypoints(
+    dataset: Dataset,
+    shards: CorrespondenceShards,
+    pairs: list[Pair],
+    output: "_KeypointFile",
+    settings: MergeSettings,
+) -> dict[str, SharedKeypoints]:
+    """Keypoints of each map image, written on the way; 12 bytes each stay in memory."""
+    pairs_of: dict[str, list[Pair]] = {image.name: [] for image in dataset.with_role("map")}
+    for pair in pairs:
+        for name in pair:
+            pairs_of[name].append(pair)
+    keypoints = {}
+    for name, own in progress(pairs_of.items(), "images merged", len(pairs_of)):
+        points, scores = _points_of(name, own, shards)
+        keypoints[name] = elect_keypoints(points, scores, settings)
+        output.write(name, keypoints[name])
+    return keypoints
+
+
+def _points_of(name: str, pairs: list[Pair], shards: CorrespondenceShards) -> tuple[np.ndarray, np.ndarray]:
+    """The ends (P, 2) that an image has in its pairs, and their scores (P,)."""
+    points, scores = [np.zeros((0, 2), np.float32)], [np.zeros(0, np.float32)]
+    for pair in pairs:
+        found = shards.read(*pair)
+        points.append(_ends(found, pair, name))
+        scores.append(found.scores)
+    return np.concatenate(points), np.concatenate(scores)
+
+
+def _ends(found: Correspondences, pair: Pair, name: str) -> NDArray[np.float32]:
+    return found.xy[:, :2] if pair[0] == name else found.xy[:, 2:]
+
+
+@dataclass(frozen=True)
+class _KeypointFile:
+    """features.h5 while it is written; images that could not be used are marked in it."""
+
+    writer: FeatureWriter
+    sizes: dict[str, tuple[int, int]]
+    failed: dict[str, str]
+
+    def write(self, name: str, found: SharedKeypoints) -> None:
+        if name in self.failed:
+            self.writer.write_failed(name, self.sizes[name], self.failed[name])
+        else:
+            none = np.zeros((len(found), 0), np.float32)
+            self.writer.write(name, Features(found.xy, none, found.scores, self.sizes[name]))
+
+
+def _merge_pair(
+    found: Correspondences,
+    pair: Pair,
+    keypoints: dict[str, SharedKeypoints],
+    settings: MergeSettings,
+    counts: _Counts,
+) -> Matches:
+    """Matches between the keypoints of two map images; none if they are too few."""
+    sides = [keypoints[name].xy for name in pair]
+    index0, index1 = (
+        nearest_keypoint(_ends(found, pair, name), xy, settings.max_error_px)
+        for name, xy in zip(pair, sides, strict=True)
+    )
+    rows = one_to_one(index0, index1, found.scores)
+    counts.pairs += 1
+    if len(rows) < settings.min_matches:
+        counts.pairs_dropped += 1
+        counts.few += len(found)
+        rows = rows[:0]
+    else:
+        _count_rows(index0, index1, rows, counts)
+        for index, xy, points, name in (
+            (index0[rows], sides[0], found.xy[rows, :2], pair[0]),
+            (index1[rows], sides[1], found.xy[rows, 2:], pair[1]),
+        ):
+            counts.shift_px += float(np.linalg.norm(points.astype(np.float64) - xy[index], axis=1).sum())
+            counts.ends += len(rows)
+            counts.matched_in[name][index] += 1
+    return Matches(np.stack([index0[rows], index1[rows]], axis=1).astype(np.int32), found.scores[rows])
+
+
+def _count_rows(index0: np.ndarray, index1: np.ndarray, rows: np.ndarray, counts: _Counts) -> None:
+    reached = (index0 >= 0) & (index1 >= 0)
+    width = int(index1.max(initial=0)) + 1
+    like_taken = reached & np.isin(index0 * width + index1, index0[rows] * width + index1[rows])
+    counts.matches += len(rows)
+    counts.joined += int(like_taken.sum()) - len(rows)
+    counts.far += int((~reached).sum())
+    counts.rival += int((reached & ~like_taken).sum())
+
+
+class _Query:
+    """One query: its own points, and how they meet the map's keypoints."""
+
+    def __init__(self, name: str, pairs: list[Pair], shards: CorrespondenceShards, settings: MergeSettings) -> None:
+        self._name = name
+        self._pairs = pairs
+        self._shards = shards
+        self._settings = settings
+        points, scores = _points_of(name, pairs, shards)
+        if settings.query_points == "merged":
+            self.keypoints = elect_keypoints(points, scores, settings)
+        else:
+            unique, owner = np.unique(points, axis=0, return_inverse=True)
+            sums = np.bincount(owner.reshape(-1), scores.astype(np.float64), len(unique))
+            self.keypoints = SharedKeypoints(unique, sums.astype(np.float32))
+
+    def match(self, keypoints: dict[str, SharedKeypoints], counts: _Counts) -> dict[Pair, Matches]:
+        """Matches of each pair; `keypoints` of the query are then those that are in a match."""
+        reach = self._settings.max_error_px if self._settings.query_points == "merged" else SAME_POINT_PX
+        found = dict(self._indices(keypoints, reach, counts))
+        used = np.unique(np.concatenate([np.zeros(0, np.int64), *(own for _, own, _, _ in found.values())]))
+        self.keypoints = SharedKeypoints(self.keypoints.xy[used], self.keypoints.scores[used])
+        matches = {}
+        for pair, (column, own, other, scores) in found.items():
+            columns = [np.searchsorted(used, own), other]
+            order = np.stack(columns if column == 0 else columns[::-1], axis=1).astype(np.int32)
+            matches[pair] = Matches(order, scores)
+        return matches
+
+    def _indices(
+        self, keypoints: dict[str, SharedKeypoints], reach: float, counts: _Counts
+    ) -> Iterator[tuple[Pair, tuple[int, np.ndarray, np.ndarray, np.ndarray]]]:
+        """Pair -> the query's place in it, indices of the query and of the map image, scores."""
+        for pair in self._pairs:
+            found = self._shards.read(*pair)
+            reference = pair[1] if pair[0] == self._name else pair[0]
+            own = nearest_keypoint(_ends(found, pair, self._name), self.keypoints.xy, reach)
+            other = nearest_keypoint(
+                _ends(found, pair, reference), keypoints[reference].xy, self._settings.max_error_px
+            )
+            rows = one_to_one(own, other, found.scores)
+            counts.pairs += 1
+            _count_rows(own, other, rows, counts)
+            yield pair, (pair.index(self._name), own[rows], other[rows], found.scores[rows])
