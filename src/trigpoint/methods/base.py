@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trigpoint.errors import SettingsError
 from trigpoint.settings import make_settings, nearest, settings_json
 from trigpoint.types import Correspondences, Features, Image
@@ -78,6 +81,14 @@ class PairMethod(ABC):
     def match_images(self, image0: Image, image1: Image) -> Correspondences:
         """Correspondences in pixels of the originals, scores not negative; none gives arrays of length 0."""
 
+    def match_rows(self, image0: Image, image1: Image) -> NDArray[np.floating]:
+        """The same as rows of PUMP's files: x0, y0, x1, y1, score, scale_rot_code (N, 6).
+
+        A method that knows scale and rotation, or gives dense rows (N, 4) for each pixel of an image, has its own.
+        """
+        found = self.match_images(image0, image1)
+        return np.column_stack([found.xy, found.scores, np.zeros(len(found))]).astype(np.float32)
+
 
 def method_entry(name: str) -> MethodEntry:
     """The table's row for a name, third-party ones included.
@@ -96,6 +107,16 @@ def method_entry(name: str) -> MethodEntry:
     raise SettingsError(f"no method is called '{name}'{nearest(name, [*METHODS, *plugins])}")
 
 
+def method_class(name: str) -> Any:
+    """The class of a method, a FeatureMethod or a PairMethod; its module is imported.
+
+    Raises:
+        SettingsError: no method has this name.
+    """
+    module_name, class_name = method_entry(name).target.split(":")
+    return getattr(importlib.import_module(module_name), class_name)
+
+
 def create_method(name: str, values: Mapping[str, Any], *, device: str = "cpu", num_threads: int = 1) -> Any:
     """A ready method from its name and settings.
 
@@ -106,7 +127,6 @@ def create_method(name: str, values: Mapping[str, Any], *, device: str = "cpu", 
         SettingsError: unknown name, unknown key or a value out of range.
         WeightsError: a checkpoint is missing or damaged.
     """
-    module_name, class_name = method_entry(name).target.split(":")
-    method_class = getattr(importlib.import_module(module_name), class_name)
-    settings = make_settings(method_class.Settings, values, name)
-    return method_class(settings, device=device, num_threads=num_threads)
+    chosen = method_class(name)
+    settings = make_settings(chosen.Settings, values, name)
+    return chosen(settings, device=device, num_threads=num_threads)
