@@ -54,7 +54,7 @@ def mutual_nearest_neighbors(
     """
     import torch
 
-    from trigpoint.kernels import nearest_neighbors, reference
+    from trigpoint.kernels import nearest_neighbors, reference, usage
 
     if desc0.ndim != 2 or desc1.ndim != 2 or desc0.shape[1] != desc1.shape[1]:
         raise ShapeError(f"descriptors are {tuple(desc0.shape)} and {tuple(desc1.shape)}, expected (N, D) and (M, D)")
@@ -72,6 +72,7 @@ def mutual_nearest_neighbors(
     if len(desc0) == 0 or len(desc1) == 0:
         return nearest_neighbors.no_matches(desc0.device)
     compute = reference if backend == "reference" else nearest_neighbors
+    usage.note("mutual_nearest_neighbors", "reference" if backend == "reference" else f"torch-{desc0.device.type}")
     nearest0, nearest1 = compute.two_nearest(desc0, desc1)
     return nearest_neighbors.mutual_matches(nearest0, nearest1, ratio, distance, max_distance)
 
