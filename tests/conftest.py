@@ -10,6 +10,7 @@ import pytest
 from trigpoint.errors import WeightsError
 from trigpoint.storage.weights import fetch_weights
 
+PLUGIN = Path(__file__).parent / "plugin"  # holds what `pip install` of a third party's method would put on the path
 SHARED = Path(os.environ.get("TRIGPOINT_SHARED", Path(__file__).parents[2] / "shared"))
 
 
@@ -32,6 +33,14 @@ def checkpoint() -> Callable[[str], Path]:
             pytest.skip(str(error))
 
     return fetch
+
+
+@pytest.fixture
+def pair_method(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of a third party's pair method that is installed for the test, in this process and those it starts."""
+    monkeypatch.syspath_prepend(PLUGIN)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH")])))
+    return "sift_pairs"
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from trigpoint.datasets.images import load_image
 from trigpoint.datasets.tree import image_path
 from trigpoint.errors import EmptyResultError, ImageError, SettingsError
+from trigpoint.kernels import usage
 from trigpoint.log import progress
 from trigpoint.methods.base import FeatureMethod, create_method
 from trigpoint.processes import process_pool
@@ -98,6 +99,7 @@ def extract_shard(
     }
     sizes = {image.name: image.size for image in dataset.images}
     num_kept, num_failed = 0, 0
+    before = usage.answers()
     with ExitStack() as stack:
         kept = open_kept(output, FeatureReader, stack)
         processes = min(num_workers, len(names) // IMAGES_PER_PROCESS) if method.one_core else 0
@@ -127,6 +129,7 @@ def extract_shard(
                 writer.write(item.name, method.extract(item.image), item.key)
         if names and num_failed == len(names):
             raise EmptyResultError(f"none of the {len(names)} images of this shard could be used; see the log above")
+        writer.kernel_backends |= usage.backends_since(before)
     keep(output)
     _logger.info("%d images: %d computed, %d kept, %d failed", len(names), len(names) - num_kept, num_kept, num_failed)
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trigpoint.kernels import usage
 from trigpoint.log import progress
 from trigpoint.matching.base import create_matcher
 from trigpoint.storage.features import FeatureReader
@@ -61,6 +62,7 @@ def match_shard(
         "code_version": settings.code_version,
         "device": device,
     }
+    before = usage.answers()
     num_kept, num_matches = 0, 0
     with ExitStack() as stack:
         kept = open_kept(output, MatchReader, stack)
@@ -74,6 +76,9 @@ def match_shard(
             num_kept += source is not None
             num_matches += len(matches)
             writer.write(*pair, matches, keys[pair])
+        writer.kernel_backends |= usage.backends_since(before)
+        for reader in {source for source in sources.values() if source is not None}:
+            writer.kernel_backends |= reader.kernel_backends
     keep(output)
     _logger.info("%d pairs: %d computed, %d kept; %d matches", len(pairs), len(pairs) - num_kept, num_kept, num_matches)
 
