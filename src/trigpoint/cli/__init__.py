@@ -29,6 +29,8 @@ COMMANDS = {
     "publish": "put a finished report and its runs where the user opens them",
     "summary": "print the table of a finished dataset",
     "report-collection": "one HTML page with several finished datasets",
+    "match": "correspondences of two photographs, as a file and a picture",
+    "view-corres": "show a file of correspondences, as a picture and a page to browse",
     "fetch-weights": "download a checkpoint into the cache and check it",
     "render-scene": "render a synthetic old town with exact poses (needs mitsuba)",
     "doctor": "what this machine has, and what is missing for which feature",

@@ -16,7 +16,7 @@ from trigpoint.storage.atomic import atomic_path
 from trigpoint.storage.json_files import read_json, write_json
 from trigpoint.types import Dataset
 
-SECTIONS = ("mapping", "localization", "relative_pose")
+SECTIONS = ("mapping", "localization", "relative_pose", "merging")
 _logger = logging.getLogger(__name__)
 
 

@@ -175,6 +175,9 @@ def result_tables(metrics: dict[str, Any], provenance: dict[str, Any], colors: d
                 published_in="relative_pose",
             )
         )
+    note = "What became of the correspondences of methods that match image pairs, whose points the pairs do not share."
+    merged = {run: values for run, values in runs.items() if "merging" in values}
+    found.append(_table("Merged keypoints", tables.MERGING, merged, "merging", colors, [], note))
     return [table for table in found if table["columns"]]
 
 

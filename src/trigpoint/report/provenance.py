@@ -44,6 +44,7 @@ def provenance(
         **{key: settings[key] for key in ("commit", "seed", "deterministic") if settings.get(key) not in (None, "")},
         "runs": without_places(stages),
         "left_out": left_out,
+        "kernel_backends": kernel_backends(work, runs),
         "weights": weights_used(stages),
         "versions": {"python": platform.python_version(), **package_versions()},
         "machine": machine(),
@@ -67,17 +68,26 @@ def run_settings(folder: Path) -> dict[str, Any]:
     return {stage: values for stage, values in stages.items() if values}
 
 
+def kernel_backends(work: Path, runs: list[str]) -> dict[str, list[str]]:
+    """Backends of the correlation kernels that answered for each run; runs that asked none are absent."""
+    found = {}
+    for run in runs:
+        with FeatureReader(work / run / "features.h5") as features, MatchReader(work / run / "matches.h5") as matches:
+            found[run] = sorted(features.kernel_backends | matches.kernel_backends)
+    return {run: names for run, names in found.items() if names}
+
+
 def weights_used(stages: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """Checkpoints of the methods, and those that a setting names: sha256 and licence by name."""
+    """Registered checkpoints of the methods, and those that a setting names: sha256 and licence by name."""
     names = {name for name in WEIGHTS if any(_mentions(values, name) for values in stages.values())}
     for values in stages.values():
         features, matches = values["features"], values["matches"]
-        for table, name, chosen in (
-            (METHODS, features.get("method", ""), features.get("settings", {})),
-            (MATCHERS, matches.get("matcher", ""), matches.get("settings", {})),
-        ):
-            if name in table and not chosen.get("weights"):
-                names |= set(table[name].weights) & WEIGHTS.keys()
+        if features.get("method") in METHODS:
+            entry = METHODS[features["method"]]
+            if not features.get("settings", {}).get(entry.weights_setting):
+                names |= set(entry.weights) & WEIGHTS.keys()
+        if matches.get("matcher") in MATCHERS and not matches.get("settings", {}).get("weights"):
+            names |= set(MATCHERS[matches["matcher"]].weights) & WEIGHTS.keys()
     return {name: {"sha256": WEIGHTS[name].sha256, "licence": WEIGHTS[name].licence} for name in sorted(names)}
 
 

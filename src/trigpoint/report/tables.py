@@ -102,6 +102,19 @@ RELATIVE_POSE = (
     ),
 )
 
+MERGING = (
+    Column("correspondences", "correspondences", help="of the method, over all pairs"),
+    Column("matches", "matches", help="between shared keypoints, one to one"),
+    Column("lost_percent", "lost %", 1, "least", help="without a keypoint in reach, beaten by a better one, or few"),
+    Column("lost/far", "too far", help="an end without a keypoint in reach"),
+    Column("lost/rival", "beaten", help="a better correspondence of the pair holds one of the keypoints"),
+    Column("lost/few", "in small pairs", help="of map pairs that were left with too few matches"),
+    Column("joined", "joined", help="became equal to another one of their pair; not lost"),
+    Column("mean_shift_px", "shift px", 2, "least", help="from a point to its shared keypoint, mean over map images"),
+    Column("keypoints", "keypoints", help="shared, of all map images"),
+    Column("matched_once_percent", "in one pair %", 1, "least", help="of the matched keypoints; two-view tracks"),
+)
+
 
 def lookup(value: Any, key: str) -> Any:
     """The value at a path of keys separated by `/`; None if there is none."""
