@@ -10,14 +10,18 @@ from pathlib import Path
 from trigpoint import config as settings
 from trigpoint.datasets.tree import dataset_tree_digest
 from trigpoint.errors import TrigpointError
-from trigpoint.methods.base import method_entry
 from trigpoint.storage.dataset import read_dataset
 from trigpoint.storage.shards import Shard, shard_count
 from trigpoint.storage.weights import WEIGHTS, cached_path
 from trigpoint.matching.base import MATCHERS
 
 # How stages are cut, unless the profile's resources say otherwise: one shard on one machine.
-SHARDING = {"max_shards": 1, "images_per_shard": 64, "pairs_per_shard": 2000}
+SHARDING = {
+    "max_shards": 1,
+    "images_per_shard": 64,
+    "pairs_per_shard": 2000,
+    "image_pairs_per_shard": 100,
+}
 MEMORY_MB = 6000  # of a first attempt; each retry gets as much again
 LOCK = Path(".snakemake/trigpoint.lock")
 WEIGHTS_FOLDER = str(cached_path(next(iter(WEIGHTS))).parent)
@@ -69,6 +73,9 @@ if (
 
 COLLECTION = "|".join(map(re.escape, config["collections"])) or "(?!)"
 ID = settings.DATASET_ID.pattern
+# A run of either kind has files of the same names; which rule makes them depends on the run.
+FEATURE_RUN = "|".join(settings.runs_of_kind(config, "feature")) or "(?!)"
+PAIR_RUN = "|".join(settings.runs_of_kind(config, "pair")) or "(?!)"
 
 
 wildcard_constraints:
@@ -149,9 +156,11 @@ def pair_kind(wildcards, role):
     )
 
 
+@in_one_line
 def features_for_pairs(wildcards):
     if pair_kind(wildcards, wildcards.role) == "retrieval":
-        return f"work/{wildcards.dataset}/{wildcards.run}/features.h5"
+        run = settings.retrieval_run(config, wildcards.run)
+        return f"work/{wildcards.dataset}/{run}/features.h5"
     return []
 
 
@@ -179,16 +188,24 @@ def image_shards(wildcards):
     ]
 
 
-def pair_shards(wildcards):
-    """Match shards: as many as the pairs of an exhaustive list would need, so that the count is known before the list."""
+def pair_shards(wildcards, folder, per_shard):
+    """As many as the pairs of an exhaustive list would need, so that the count is known before the list."""
     images = num_map_images(wildcards)
     count = shard_count(
-        images * (images - 1) // 2, sharding("max_shards"), sharding("pairs_per_shard")
+        images * (images - 1) // 2, sharding("max_shards"), sharding(per_shard)
     )
     return [
-        f"work/{wildcards.dataset}/{wildcards.run}/matches/{number + 1}-of-{count}.h5"
+        f"work/{wildcards.dataset}/{wildcards.run}/{folder}/{number + 1}-of-{count}.h5"
         for number in range(count)
     ]
+
+
+def match_shards(wildcards):
+    return pair_shards(wildcards, "matches", "pairs_per_shard")
+
+
+def correspondence_shards(wildcards):
+    return pair_shards(wildcards, "correspondences", "image_pairs_per_shard")
 
 
 def shard_signature(wildcards):
@@ -200,11 +217,16 @@ def shard_signature(wildcards):
     ]
 
 
+def image_signatures(wildcards):
+    """Changes when any image does."""
+    return [f"{image.name} {image.signature}" for image in dataset_of(wildcards).images]
+
+
+@in_one_line
 def method_weights(wildcards):
-    """Checkpoint files of a run's method, from the cache; a rule of their own fetches them."""
-    run = settings.run_settings(config, wildcards.dataset, wildcards.run)
-    chosen = run.get("features", {}).get("weights")
-    names = [chosen] if chosen else method_entry(run["method"]).weights
+    """Checkpoint files of a run's method: the user's, or those of the cache that a rule of their own fetches."""
+    settings.check_weights(config, wildcards.dataset, wildcards.run)
+    names = settings.weights_of(config, wildcards.dataset, wildcards.run)
     return [str(cached_path(name)) if name in WEIGHTS else name for name in names]
 
 
@@ -236,6 +258,16 @@ def feature_options(wildcards, input):
     return f"--features {input.features}" if input.features else ""
 
 
+def merge_log(wildcards):
+    if wildcards.run in settings.runs_of_kind(config, "pair"):
+        return f"work/{wildcards.dataset}/{wildcards.run}/merge.json"
+    return []
+
+
+def merge_options(wildcards, input):
+    return f"--merging {input.merging}" if input.merging else ""
+
+
 def localization_options(wildcards, input):
     if not input.localization:
         return ""
@@ -257,6 +289,7 @@ def localization_outputs(wildcards):
 @in_one_line
 def run_metrics(wildcards):
     settings.check_dataset(config, wildcards.dataset)
+    settings.check_runs(config, wildcards.dataset)
     runs = settings.runs_of(config, wildcards.dataset)
     return [f"work/{wildcards.dataset}/{run}/metrics.json" for run in runs]
 

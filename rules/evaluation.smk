@@ -8,6 +8,7 @@ rule evaluate:
         model="work/{dataset}/{run}/model",
         mapping="work/{dataset}/{run}/mapping.json",
         localization=localization_outputs,
+        merging=merge_log,
     output:
         metrics="work/{dataset}/{run}/metrics.json",
     log:
@@ -22,9 +23,10 @@ rule evaluate:
         settings=stage("evaluation"),
         truth=calibration_digest,
         localization=localization_options,
+        merging=merge_options,
     shell:
         "exec trigpoint evaluate --settings {params.settings:q} --dataset {input.dataset}"
         " --run {wildcards.run} --features {input.features} --matches {input.matches}"
         " --pairs {input.pairs} --database {input.database} --model {input.model}"
-        " --mapping {input.mapping} {params.localization}"
+        " --mapping {input.mapping} {params.localization} {params.merging}"
         " --output {output.metrics} > {log} 2>&1"

@@ -8,6 +8,8 @@ rule extract_features:
         "logs/{dataset}/{run}/extract_features/{shard}.log",
     benchmark:
         "benchmarks/{dataset}/{run}/extract_features/{shard}.tsv"
+    wildcard_constraints:
+        run=FEATURE_RUN,
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -32,6 +34,8 @@ rule gather_features:
         features="work/{dataset}/{run}/features.h5",
     log:
         "logs/{dataset}/{run}/gather_features.log",
+    wildcard_constraints:
+        run=FEATURE_RUN,
     conda:
         "../envs/base.yaml"
     shell:

@@ -14,8 +14,9 @@ import jsonschema
 import yaml
 
 from trigpoint.cli import CODE_VERSIONS
-from trigpoint.errors import SettingsError
+from trigpoint.errors import SettingsError, WeightsError
 from trigpoint.methods.base import method_entry, nearest
+from trigpoint.storage.weights import WEIGHTS, cached_path, resolve_weights
 
 DATASET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 RESERVED_IDS = ("downloads", "training")
@@ -25,12 +26,20 @@ IMAGES_FOR_RETRIEVAL = 200  # pairs of kind `auto`: exhaustive up to here (19,90
 STAGES = {
     "features": "extract-features",
     "matching": "match-pairs",
+    "correspondences": "match-pairs",
+    "merging": "merge-keypoints",
     "pairs": "list-pairs",
     "import": "import-database",
     "verification": "verify-pairs",
     "mapping": "map",
     "localization": "localize",
     "evaluation": "evaluate",
+}
+
+# keys of a run that belong to one kind of method
+KEYS_OF_KIND = {
+    "feature": ("features", "matching", "descriptor_dtype"),
+    "pair": ("correspondences", "merging", "retrieval_run"),
 }
 
 
@@ -51,11 +60,28 @@ def validate(config: Mapping[str, Any], schema_path: Path) -> None:
                 f"config: runs: '{run}' is not in run_settings{nearest(run, [*config['run_settings']])}"
             )
     for run, settings in config["run_settings"].items():
-        try:
-            method_entry(settings["method"])
-        except SettingsError as error:
-            raise SettingsError(f"config: run_settings.{run}.method: {error}") from error
+        _check_run(config, run, settings)
     _check_ids(config)
+
+
+def _check_run(config: Mapping[str, Any], run: str, settings: Mapping[str, Any]) -> None:
+    """Refuse a method that is not there, and settings of the other kind of method."""
+    where = f"config: run_settings.{run}"
+    try:
+        kind = method_entry(settings["method"]).kind
+    except SettingsError as error:
+        raise SettingsError(f"{where}.method: {error}") from error
+    for other in KEYS_OF_KIND.keys() - {kind}:
+        for key in settings.keys() & set(KEYS_OF_KIND[other]):
+            raise SettingsError(
+                f"{where}.{key}: '{settings['method']}' is a {kind} method, whose settings stand in"
+                f" {', '.join(KEYS_OF_KIND[kind])}"
+            )
+    similar = settings.get("retrieval_run")
+    if similar is not None and similar not in (known := runs_of_kind(config, "feature")):
+        raise SettingsError(
+            f"{where}.retrieval_run: '{similar}' is no run of a feature method{nearest(similar, known)}"
+        )
 
 
 def _check_ids(config: Mapping[str, Any]) -> None:
@@ -162,6 +188,8 @@ def stage_json(config: Mapping[str, Any], dataset: str, run: str, stage: str, nu
             "descriptor_dtype": settings.get("descriptor_dtype", "float16"),
             "strict": config["strict"],
         }
+    elif stage == "correspondences":
+        values = {"method": settings["method"], "settings": values, "strict": config["strict"]}
     elif stage == "matching":
         values = {"matcher": values.pop("matcher"), "settings": values}
     elif stage == "pairs":
@@ -179,6 +207,62 @@ def stage_json(config: Mapping[str, Any], dataset: str, run: str, stage: str, nu
 def pair_kind(config: Mapping[str, Any], dataset: str, run: str, role: str, num_images: int) -> str:
     """The kind of pair list a run uses for a role; `auto` resolved."""
     return str(json.loads(stage_json(config, dataset, run, f"pairs.{role}", num_images))["kind"])
+
+
+def runs_of_kind(config: Mapping[str, Any], kind: str) -> list[str]:
+    """All runs whose method is a `feature` or a `pair` method, selected or not."""
+    return [run for run, own in config["run_settings"].items() if method_entry(own["method"]).kind == kind]
+
+
+def retrieval_run(config: Mapping[str, Any], run: str) -> str:
+    """The run whose descriptors find similar images for a run: its own, or those of the run that a pair run names.
+
+    Raises:
+        SettingsError: a pair method has no descriptors, and its run names no other.
+    """
+    own = config["run_settings"][run]
+    if method_entry(own["method"]).kind == "feature":
+        return run
+    if "retrieval_run" not in own:
+        raise SettingsError(
+            f"config: run_settings.{run}: '{own['method']}' has no descriptors to find similar images by, which pairs"
+            f" of kind retrieval need; set retrieval_run to one of {', '.join(runs_of_kind(config, 'feature'))}"
+        )
+    return str(own["retrieval_run"])
+
+
+def weights_of(config: Mapping[str, Any], dataset: str, run: str) -> list[str]:
+    """Checkpoints of a run's method: registered names or files of the user's."""
+    own = run_settings(config, dataset, run)
+    entry = method_entry(own["method"])
+    chosen = own.get("features" if entry.kind == "feature" else "correspondences", {}).get(entry.weights_setting)
+    return [str(chosen)] if chosen else list(entry.weights)
+
+
+def check_runs(config: Mapping[str, Any], dataset: str) -> None:
+    """Refuse, before the first job, selected runs that could not end.
+
+    Raises:
+        SettingsError: a pair run needs the descriptors of another one and names none.
+        WeightsError: a checkpoint is missing and cannot be fetched.
+    """
+    for run in runs_of(config, dataset):
+        check_weights(config, dataset, run)
+        kind = run_settings(config, dataset, run).get("pairs", {}).get("map", {}).get("kind")
+        if kind == "retrieval" and retrieval_run(config, run) != run:  # whether there are queries is not known yet
+            check_weights(config, dataset, retrieval_run(config, run))
+
+
+def check_weights(config: Mapping[str, Any], dataset: str, run: str) -> None:
+    """Refuse a run whose checkpoint is missing, unless the workflow can fetch it; errors as `check_runs`."""
+    for name in weights_of(config, dataset, run):
+        if name in WEIGHTS and (cached_path(name).is_file() or WEIGHTS[name].urls or WEIGHTS[name].package):
+            continue
+        if name in WEIGHTS or not Path(name).is_file():
+            try:
+                resolve_weights(name)
+            except WeightsError as error:
+                raise WeightsError(f"run '{run}': {error}") from error
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

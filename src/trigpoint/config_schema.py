@@ -16,6 +16,7 @@ from trigpoint.matching.base import MATCHERS
 from trigpoint.methods.base import METHODS
 
 STAGE_CLASSES = {
+    "merging": "trigpoint.matching.shared_keypoints:MergeSettings",
     "import": "trigpoint.mapping.settings:ImportSettings",
     "verification": "trigpoint.mapping.settings:VerificationSettings",
     "mapping": "trigpoint.mapping.settings:MappingSettings",
@@ -37,7 +38,13 @@ def build_schema() -> dict[str, Any]:
         {
             "method": {"type": "string", "description": "name of a method; a third party's too"},
             "descriptor_dtype": {"enum": ["float16", "float32"], "description": "of the stored descriptors"},
-            "features": {"type": "object", "description": "settings of the method"},
+            "features": {"type": "object", "description": "settings of a method of single images"},
+            "correspondences": {"type": "object", "description": "settings of a method of image pairs"},
+            "retrieval_run": {
+                "type": "string",
+                "description": "of a method of image pairs: the run whose descriptors choose similar images, where the"
+                " dataset's pairs are of kind retrieval; only its features are computed",
+            },
             **stages,
         },
         "a method with its settings: one column of every table",
@@ -93,12 +100,13 @@ def closed(properties: dict[str, Any], description: str, required: list[str] | N
 
 
 def method_branch(name: str) -> dict[str, Any]:
-    """What `features` may hold where `method` is `name`."""
+    """What `features`, or `correspondences` of a pair method, may hold where `method` is `name`."""
     module_name, class_name = METHODS[name].target.split(":")
+    key = "features" if METHODS[name].kind == "feature" else "correspondences"
     settings = getattr(importlib.import_module(module_name), class_name).Settings
     return {
         "if": {"properties": {"method": {"const": name}}},
-        "then": {"properties": {"features": class_schema(settings)}},
+        "then": {"properties": {key: class_schema(settings)}},
     }
 
 

@@ -1,5 +1,6 @@
 """config.yaml: what is accepted, what is said of mistakes, and what commands are given."""
 
+import dataclasses
 import json
 from copy import deepcopy
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from trigpoint import config as settings
-from trigpoint.errors import SettingsError
+from trigpoint.errors import SettingsError, WeightsError
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "rules/config.schema.yaml"
@@ -152,3 +153,73 @@ def test_code_versions_reach_the_commands(config: dict, monkeypatch: pytest.Monk
     before = settings.stage_json(config, "demo", "disk", "mapping")
     monkeypatch.setitem(settings.CODE_VERSIONS, "map", settings.CODE_VERSIONS["map"] + 1)
     assert settings.stage_json(config, "demo", "disk", "mapping") != before
+
+
+@pytest.fixture
+def with_pairs(config: dict, pair_method: str) -> dict:
+    """The shipped configuration with a run of a third party's pair method, whose settings are its own."""
+    config["run_settings"]["sift_pairs"] = {"method": pair_method, "correspondences": {"ratio": 0.9}}
+    return config
+
+
+def test_a_pair_method_is_given_its_settings_as_a_method(with_pairs: dict) -> None:
+    settings.validate(with_pairs, SCHEMA)
+    given = json.loads(settings.stage_json(with_pairs, "demo", "sift_pairs", "correspondences"))
+    assert given == {
+        "method": "sift_pairs",
+        "settings": {"ratio": 0.9},
+        "strict": False,
+        "seed": 0,
+        "deterministic": False,
+        "code_version": settings.CODE_VERSIONS["match-pairs"],
+    }
+    assert settings.runs_of_kind(with_pairs, "pair")[-1] == "sift_pairs"
+    assert "sift_pairs" not in settings.runs_of_kind(with_pairs, "feature")
+
+
+@pytest.mark.parametrize(
+    ("run", "key", "value", "words"),
+    [
+        ("sift_pairs", "features", {}, "run_settings.sift_pairs.features: 'sift_pairs' is a pair method"),
+        ("sift_pairs", "retrieval_run", "sift_pairs", "is no run of a feature method; known: disk"),
+        ("sift", "correspondences", {}, "'sift' is a feature method, whose settings stand in features, matching"),
+        ("sift", "retrieval_run", "disk", "'sift' is a feature method"),
+    ],
+)
+def test_settings_of_the_other_kind_of_method_are_refused(with_pairs, run, key, value, words) -> None:
+    with_pairs["run_settings"][run][key] = value
+    with pytest.raises(SettingsError, match=words):
+        settings.validate(with_pairs, SCHEMA)
+
+
+def test_similar_images_of_a_pair_run_are_chosen_by_another_run(with_pairs: dict) -> None:
+    assert settings.retrieval_run(with_pairs, "disk_lightglue") == "disk_lightglue"
+    with_pairs["runs"] = ["sift_pairs"]
+    settings.check_runs(with_pairs, "eth_lfb_fountain")  # all pairs: nothing is retrieved
+    with_pairs["datasets"]["demo"]["pairs"]["map"] = {"kind": "retrieval"}
+    with pytest.raises(SettingsError, match="set retrieval_run to one of sift, disk"):
+        settings.check_runs(with_pairs, "demo")
+    with_pairs["run_settings"]["sift_pairs"]["retrieval_run"] = "sift"
+    settings.check_runs(with_pairs, "demo")
+    assert settings.retrieval_run(with_pairs, "sift_pairs") == "sift"
+
+
+def test_weights_that_can_be_fetched_are_no_reason_to_refuse_and_others_are(with_pairs, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("TRIGPOINT_CACHE", str(tmp_path))
+    with_pairs["runs"] = ["disk"]
+    settings.check_runs(with_pairs, "demo")
+    entry = dataclasses.replace(settings.WEIGHTS["disk-depth"], urls=(), package=None)
+    monkeypatch.setitem(settings.WEIGHTS, "disk-depth", entry)
+    with pytest.raises(WeightsError, match=r"run 'disk': .*disk-depth-save.pth is missing .*fetch-weights"):
+        settings.check_runs(with_pairs, "demo")
+    with_pairs["runs"] = ["sift_pairs"]
+    with_pairs["datasets"]["demo"]["pairs"]["map"] = {"kind": "retrieval"}
+    with_pairs["run_settings"]["sift_pairs"] |= {"retrieval_run": "disk"}
+    with pytest.raises(WeightsError, match="run 'disk'"):  # its features are needed all the same
+        settings.check_runs(with_pairs, "demo")
+    own = tmp_path / "own.pt"
+    with_pairs["run_settings"]["disk"]["features"]["weights"] = str(own)
+    with pytest.raises(WeightsError, match=r"own.pt: neither a file nor"):
+        settings.check_runs(with_pairs, "demo")
+    own.touch()
+    settings.check_runs(with_pairs, "demo")

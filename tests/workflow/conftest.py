@@ -15,6 +15,7 @@ import yaml
 from trigpoint.datasets.synthetic import write_synthetic_run
 
 ROOT = Path(__file__).parents[2]
+PLUGIN = ROOT / "tests/plugin"  # a third party's pair method, as an installer would lay it out
 NUM_IMAGES = 7
 JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$", re.MULTILINE)
 
@@ -25,6 +26,7 @@ class Workspace:
 
     path: Path
     num_images: int = NUM_IMAGES
+    packages: Path | None = None  # further ones, in front of the installed
 
     @property
     def config(self) -> dict:
@@ -73,7 +75,8 @@ class Workspace:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {name: value for name, value in os.environ.items() if name != "TRIGPOINT_PARENT"}
+        environment = {name: value for name, value in os.environ.items() if name != "TRIGPOINT_PARENT"}
+        return environment | ({"PYTHONPATH": str(self.packages)} if self.packages else {})
 
     def logs(self) -> str:
         return "".join(f"\n--- {path}\n{path.read_text()}" for path in sorted(self.path.glob("logs/**/*.log")))
@@ -139,3 +142,34 @@ def copy_of_finished(finished: Workspace, tmp_path: Path) -> Workspace:
     target = tmp_path / "copy"
     shutil.copytree(finished.path, target, symlinks=True)
     return Workspace(target)
+
+
+@pytest.fixture(scope="session")
+def finished_pairs(tmp_path_factory: pytest.TempPathFactory, scene: Path) -> Workspace:
+    """A workspace where results/my_photos is done by a third party's pair method; not to be changed."""
+    space = Workspace(tmp_path_factory.mktemp("finished_pairs"), packages=PLUGIN)
+    space.config = pair_config()
+    shutil.copytree(scene / "images", space.photographs)
+    shutil.copy2(scene / "cameras_gt.txt", space.photographs.parent)
+    space.run("results/my_photos")
+    return space
+
+
+@pytest.fixture
+def copy_of_finished_pairs(finished_pairs: Workspace, tmp_path: Path) -> Workspace:
+    """The finished workspace of the pair method in a folder of its own, so that nothing is due in it."""
+    target = tmp_path / "copy"
+    shutil.copytree(finished_pairs.path, target, symlinks=True)
+    return Workspace(target, packages=PLUGIN)
+
+
+def pair_config() -> dict:
+    """The quick run, and beside it the selected one of a pair method."""
+    config = small_config()
+    config["run_settings"]["sift_pairs"] = {
+        "method": "sift_pairs",
+        "correspondences": {"max_keypoints": 1000},
+        "retrieval_run": "sift",
+    }
+    config["runs"] = ["sift_pairs"]
+    return config

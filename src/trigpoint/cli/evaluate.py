@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mapping", type=Path, required=True, help="mapping.json")
     parser.add_argument("--poses", type=Path, help="poses.txt of the queries; with --localization")
     parser.add_argument("--localization", type=Path, help="localization.json; with --poses")
+    parser.add_argument("--merging", type=Path, help="merge.json of a run of a pair method")
     parser.add_argument("--output", type=Path, required=True, help="metrics.json to write")
 
 
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     if (args.poses is None) != (args.localization is None):
         raise SettingsError("evaluate: --poses and --localization belong together; give both or neither")
     settings = stage_settings(args.settings, RelativePoseSettings, "evaluate")
-    names = ("features", "matches", "pairs", "database", "model", "mapping", "poses", "localization")
+    names = ("features", "matches", "pairs", "database", "model", "mapping", "poses", "localization", "merging")
     files = RunFiles(**{name: getattr(args, name) for name in names})
     metrics = evaluate_run(read_dataset(args.dataset), args.run_name, files, settings)
     write_json(args.output, metrics, kind="metrics")

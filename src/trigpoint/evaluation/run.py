@@ -29,7 +29,10 @@ from trigpoint.types import Dataset
 
 @dataclass(frozen=True, kw_only=True)
 class RunFiles:
-    """What the stages of a run wrote; `poses` and `localization` are absent where the dataset has no queries."""
+    """What the stages of a run wrote.
+
+    `poses` and `localization` are absent where the dataset has no queries, `merging` where the method has keypoints.
+    """
 
     features: Path
     matches: Path
@@ -39,14 +42,15 @@ class RunFiles:
     mapping: Path
     poses: Path | None = None
     localization: Path | None = None
+    merging: Path | None = None
 
 
 def evaluate_run(dataset: Dataset, run: str, files: RunFiles, settings: RelativePoseSettings) -> dict[str, Any]:
     """All metrics of a run.
 
     Returns:
-        {"run", "mapping", "localization" (with queries only), "relative_pose" (where evaluated), "details"}; `details`
-        holds a row for each map image and query, and histograms.
+        {"run", "mapping", "localization" (with queries only), "relative_pose" (where evaluated), "merging" (of pair
+        methods), "details"}; `details` holds a row for each map image and query, and histograms.
 
     Raises:
         StorageError: a file is missing or damaged.
@@ -78,6 +82,9 @@ def evaluate_run(dataset: Dataset, run: str, files: RunFiles, settings: Relative
         two_view = relative_pose_metrics(dataset, read_pairs(files.pairs), features, matches, settings)
     if two_view:
         metrics["relative_pose"] = two_view
+    if files.merging is not None:
+        merged = read_json(files.merging, "merge")
+        metrics["merging"] = {key: value for key, value in merged.items() if key not in ("kind", "settings")}
     return metrics | {"details": details}
 
 
