@@ -36,7 +36,8 @@ def rectify(values: Tensor, power: float) -> Tensor:
         return positive
     if power == 1.5:
         single = positive.float()
-        return (single * single.sqrt()).to(values.dtype)
+        root = single.double().sqrt().float()  # torch's float32 root is not always the nearest float
+        return (single * root).to(values.dtype)
     return positive.double().pow(power).to(values.dtype)
 
 
