@@ -11,6 +11,7 @@ from trigpoint import config as settings
 from trigpoint.datasets.tree import dataset_tree_digest
 from trigpoint.errors import TrigpointError
 from trigpoint.storage.dataset import read_dataset
+from trigpoint.storage.flow import FlowTruth
 from trigpoint.storage.shards import Shard, shard_count
 from trigpoint.storage.weights import WEIGHTS, cached_path
 from trigpoint.matching.base import MATCHERS
@@ -162,6 +163,17 @@ def features_for_pairs(wildcards):
         run = settings.retrieval_run(config, wildcards.run)
         return f"work/{wildcards.dataset}/{run}/features.h5"
     return []
+
+
+@in_one_line
+def given_for_pairs(wildcards):
+    return settings.given_for_pairs(
+        config,
+        wildcards.dataset,
+        wildcards.run,
+        wildcards.role,
+        num_map_images(wildcards),
+    )
 
 
 def pair_lists(wildcards):

@@ -2,6 +2,7 @@ rule list_pairs:
     input:
         dataset=ancient(dataset_file),
         features=features_for_pairs,
+        given=given_for_pairs,
     output:
         pairs="work/{dataset}/{run}/pairs/{role}.txt",
     log:

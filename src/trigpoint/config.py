@@ -34,6 +34,7 @@ STAGES = {
     "mapping": "map",
     "localization": "localize",
     "evaluation": "evaluate",
+    "flow": "match-flow",
 }
 
 # keys of a run that belong to one kind of method
@@ -190,6 +191,8 @@ def stage_json(config: Mapping[str, Any], dataset: str, run: str, stage: str, nu
         }
     elif stage == "correspondences":
         values = {"method": settings["method"], "settings": values, "strict": config["strict"]}
+    elif stage == "flow":
+        values = _flow_values(settings)
     elif stage == "matching":
         values = {"matcher": values.pop("matcher"), "settings": values}
     elif stage == "pairs":
@@ -204,9 +207,45 @@ def stage_json(config: Mapping[str, Any], dataset: str, run: str, stage: str, nu
     return json.dumps({**values, **common}, sort_keys=True)
 
 
+def _flow_values(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What `match-flow` is given: the method of a run of either kind, with its matcher if it needs one."""
+    if method_entry(settings["method"]).kind == "pair":
+        return {"method": settings["method"], "settings": settings.get("correspondences", {})}
+    matching = dict(settings.get("matching", {}))
+    return {
+        "method": settings["method"],
+        "settings": settings.get("features", {}),
+        "matcher": matching.pop("matcher", "mutual_nn"),
+        "matcher_settings": matching,
+    }
+
+
+def flow_datasets(config: Mapping[str, Any]) -> list[str]:
+    """Datasets that are evaluated by dense flow instead of maps."""
+    return [name for name, own in config["datasets"].items() if own["layout"] == "eth3d"]
+
+
 def pair_kind(config: Mapping[str, Any], dataset: str, run: str, role: str, num_images: int) -> str:
     """The kind of pair list a run uses for a role; `auto` resolved."""
     return str(json.loads(stage_json(config, dataset, run, f"pairs.{role}", num_images))["kind"])
+
+
+def given_for_pairs(config: Mapping[str, Any], dataset: str, run: str, role: str, num_images: int) -> list[str]:
+    """The user's own files that a pair list is made from: the list itself, or those of a COLMAP model.
+
+    Raises:
+        SettingsError: the configuration names one that is not there.
+    """
+    values = json.loads(stage_json(config, dataset, run, f"pairs.{role}", num_images))
+    files = []
+    for key in ("path", "model"):
+        if not values.get(key):
+            continue
+        path = Path(values[key])
+        if not path.exists():
+            raise SettingsError(f"config: datasets.{dataset}.pairs.{role}.{key}: '{path}' does not exist")
+        files += sorted(map(str, path.iterdir())) if path.is_dir() else [str(path)]
+    return files
 
 
 def runs_of_kind(config: Mapping[str, Any], kind: str) -> list[str]:

@@ -87,3 +87,28 @@ def test_shards_change_the_jobs_and_not_the_result(workspace, finished) -> None:
     metrics = "results/my_photos/metrics.json"
     assert (workspace.path / metrics).read_bytes() == (finished.path / metrics).read_bytes()
     assert workspace.jobs(TARGET) == Counter()  # another number of shards is no reason to start again
+
+
+def test_pairs_come_from_a_model_and_are_listed_again_when_it_changes(copy_of_finished) -> None:
+    model = copy_of_finished.path / "given_model"
+    shutil.copytree(copy_of_finished.path / "work/my_photos/sift/model", model)
+    config = copy_of_finished.config
+    config["photos"]["pairs"]["map"] = {"kind": "covisibility", "model": str(model), "num_neighbors": 2}
+    copy_of_finished.config = config
+    assert copy_of_finished.executed(TARGET)["list_pairs"] == 1
+    pairs = (copy_of_finished.path / "work/my_photos/sift/pairs/map.txt").read_text().splitlines()
+    assert 7 <= len([line for line in pairs if not line.startswith("#")]) <= 14  # two neighbours each, not all 21
+    assert copy_of_finished.jobs(TARGET) == Counter()
+    with (model / "points3D.bin").open("ab") as points:
+        points.write(b"more")
+    assert copy_of_finished.jobs(TARGET)["list_pairs"] == 1
+
+
+def test_a_pair_list_that_is_not_there_is_said_before_the_first_job(copy_of_finished) -> None:
+    config = copy_of_finished.config
+    config["photos"]["pairs"]["map"] = {"kind": "file", "path": "no/such.txt"}
+    copy_of_finished.config = config
+    refused = copy_of_finished.run(TARGET, ok=False)
+    assert refused.returncode != 0
+    assert "datasets.my_photos.pairs.map.path: 'no/such.txt' does not exist" in refused.stderr
+    assert "Traceback" not in refused.stderr

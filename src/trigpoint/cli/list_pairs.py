@@ -26,11 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json")
     parser.add_argument("--features", type=Path, help="features.h5; kind retrieval needs it")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        help="COLMAP model of the map images; kind covisibility needs it, kind poses takes its poses",
-    )
     parser.add_argument("--output", type=Path, required=True, help="text file, one 'name0 name1' a line")
 
 
@@ -40,15 +35,13 @@ def run(args: argparse.Namespace) -> None:
     pair_lists.require_images(dataset, args.role)
     pairs: list[Pair] = []
     if dataset.with_role(args.role):
-        pairs = _choose(settings, args.role, dataset, args.features, args.model)
+        pairs = _choose(settings, args.role, dataset, args.features)
     head = pair_lists.check_pair_list(pairs, dataset, args.role, settings)
     write_pairs(args.output, pairs, head)
     _logger.info("%s", head)
 
 
-def _choose(
-    settings: PairSettings, role: str, dataset: Dataset, features: Path | None, model: Path | None
-) -> list[Pair]:
+def _choose(settings: PairSettings, role: str, dataset: Dataset, features: Path | None) -> list[Pair]:
     references = pair_lists.names_of(dataset, "map")
     if role == "query" and settings.kind in MAP_ONLY:
         raise SettingsError(
@@ -62,7 +55,7 @@ def _choose(
         return pair_lists.file_pairs(dataset, role, settings.path)
     if settings.kind == "retrieval":
         return _similar(settings, role, dataset, features)
-    return _from_model(settings, dataset, model)
+    return _from_model(settings, dataset)
 
 
 def _similar(settings: PairSettings, role: str, dataset: Dataset, features: Path | None) -> list[Pair]:
@@ -81,21 +74,22 @@ def _similar(settings: PairSettings, role: str, dataset: Dataset, features: Path
     return pair_lists.unordered_pairs(neighbors) if role == "map" else pair_lists.query_pairs(neighbors)
 
 
-def _from_model(settings: PairSettings, dataset: Dataset, model: Path | None) -> list[Pair]:
+def _from_model(settings: PairSettings, dataset: Dataset) -> list[Pair]:
     from trigpoint.storage import colmap
 
     references = pair_lists.names_of(dataset, "map")
     if settings.kind == "covisibility":
-        if model is None:
-            raise SettingsError("pairs: kind covisibility needs --model, a COLMAP model of the map images")
-        images = colmap.registered_images(colmap.read_model(model))
+        if not settings.model:
+            raise SettingsError("pairs: kind covisibility needs the setting model, a COLMAP model of the map images")
+        images = colmap.registered_images(colmap.read_model(Path(settings.model)))
         seen = {name: colmap.observed_points(image) for name, image in images.items()}
         return pair_lists.covisible_pairs(references, seen, settings)
-    if model is not None:
-        return pair_lists.pose_pairs(references, colmap.model_poses(colmap.read_model(model)), settings)
+    if settings.model:
+        poses = colmap.model_poses(colmap.read_model(Path(settings.model)))
+        return pair_lists.pose_pairs(references, poses, settings)
     usable = {name: dataset.poses[name] for name in dataset.reference_images if name in dataset.poses}
     if not usable:
         raise SettingsError(
-            f"pairs: kind poses needs --model, because dataset '{dataset.id}' has no poses that mapping may use"
+            f"pairs: kind poses needs the setting model: dataset '{dataset.id}' has no poses that mapping may use"
         )
     return pair_lists.pose_pairs(references, usable, settings)

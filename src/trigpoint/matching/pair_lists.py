@@ -32,6 +32,7 @@ class PairSettings:
     overlap: int = 10  # kind sequential: images after each image, in the order of their names
     quadratic_overlap: bool = True  # kind sequential: also those 2, 4, 8, ... images further, `overlap` of them
     path: str = ""  # kind file: the pair list; empty: the one that came with the dataset
+    model: str = ""  # COLMAP model of the map images; kind covisibility needs it, kind poses takes its poses
     max_distance: float | None = None  # kind poses: of camera centres, in the dataset's unit; null: no limit
     max_angle_deg: float = 45.0  # kind poses: between viewing directions
     min_shared_points: int = 1  # kind covisibility: 3D points that both images observe

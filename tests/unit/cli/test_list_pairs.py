@@ -100,7 +100,7 @@ def test_retrieval(scene, tmp_path, role):
 def test_poses_of_dataset_and_model_agree(scene, model, tmp_path):
     settings = {"kind": "poses", "num_neighbors": 2, "max_angle_deg": 120}
     assert list_pairs(scene, tmp_path / "dataset", **settings) == 0
-    assert list_pairs(scene, tmp_path / "model", options=["--model", model], **settings) == 0
+    assert list_pairs(scene, tmp_path / "model", model=str(model), **settings) == 0
     assert read_pairs(tmp_path / "dataset") == read_pairs(tmp_path / "model")
     poses = {name: scene.truth.poses[name] for name in names(scene, "map")}
     for name0, name1 in read_pairs(tmp_path / "dataset"):
@@ -123,13 +123,13 @@ def test_covisibility(scene, tmp_path):
         image.name = name
     (tmp_path / "model").mkdir()
     reconstruction.write(tmp_path / "model")
-    words = ["--model", tmp_path / "model"]
-    assert list_pairs(scene, tmp_path / "pairs", options=words, kind="covisibility", num_neighbors=20) == 0
+    settings = {"kind": "covisibility", "model": str(tmp_path / "model"), "num_neighbors": 20}
+    assert list_pairs(scene, tmp_path / "pairs", **settings) == 0
     assert len(read_pairs(tmp_path / "pairs")) == NUM_MAPS * (NUM_MAPS - 1) / 2  # all see all points
 
 
 def test_covisibility_in_a_model_without_points_is_an_error(scene, model, tmp_path, capsys):
-    assert list_pairs(scene, tmp_path / "pairs", options=["--model", model], kind="covisibility") == 2
+    assert list_pairs(scene, tmp_path / "pairs", model=str(model), kind="covisibility") == 2
     assert "found no map pair among 6 images" in capsys.readouterr().err
 
 
@@ -138,7 +138,7 @@ def test_covisibility_in_a_model_without_points_is_an_error(scene, model, tmp_pa
     [
         ("query", {"kind": "poses"}, "kind poses is for map images"),
         ("map", {"kind": "retrieval"}, "needs --features"),
-        ("map", {"kind": "covisibility"}, "needs --model"),
+        ("map", {"kind": "covisibility"}, "needs the setting model"),
         ("map", {"kind": "nearest"}, "kind must be one of exhaustive"),
         ("map", {"kind": "exhaustive", "neighbours": 3}, "unknown setting 'neighbours'"),
         ("map", {}, "kind"),
