@@ -36,7 +36,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass
 class _Counts:
-    """What became of the correspondences; every one of them is in exactly one of the first five numbers."""
+    """What became of correspondences; every one of them is in exactly one of the first five numbers."""
 
     matches: int = 0
     joined: int = 0  # like another of the pair once both ends had moved
@@ -44,21 +44,33 @@ class _Counts:
     rival: int = 0  # a better one holds a keypoint
     few: int = 0  # of pairs left with too few
     pairs: int = 0
-    pairs_dropped: int = 0
-    shift_px: float = 0.0  # sum over ends
+    shift_px: float = 0.0  # sum over ends that moved to a keypoint
     ends: int = 0
-    matched_in: dict[str, NDArray[np.int32]] = field(default_factory=dict)  # map image -> pairs of each keypoint
 
     @property
     def correspondences(self) -> int:
         return self.matches + self.joined + self.far + self.rival + self.few
 
+    def add(self, index0: np.ndarray, index1: np.ndarray, rows: np.ndarray) -> None:
+        """Count a pair by the keypoints of all its correspondences, -1 for none, and the rows that became matches."""
+        reached = (index0 >= 0) & (index1 >= 0)
+        width = int(index1.max(initial=0)) + 1
+        like_taken = reached & np.isin(index0 * width + index1, index0[rows] * width + index1[rows])
+        self.pairs += 1
+        self.matches += len(rows)
+        self.joined += int(like_taken.sum()) - len(rows)
+        self.far += int((~reached).sum())
+        self.rival += int((reached & ~like_taken).sum())
+
+    def add_shift(self, points: NDArray[np.float32], keypoints: NDArray[np.float32]) -> None:
+        """Count how far ends (M, 2) moved to their keypoints (M, 2)."""
+        self.shift_px += float(np.linalg.norm(points.astype(np.float64) - keypoints, axis=1).sum())
+        self.ends += len(points)
+
     def as_json(self) -> dict[str, Any]:
         total = self.correspondences
-        matched = np.concatenate([np.zeros(0, np.int32), *(counts[counts > 0] for counts in self.matched_in.values())])
         values: dict[str, Any] = {
             "pairs": self.pairs,
-            "pairs_dropped": self.pairs_dropped,
             "correspondences": total,
             "matches": self.matches,
             "joined": self.joined,
@@ -68,6 +80,19 @@ class _Counts:
             values["lost_percent"] = round(100 * (self.far + self.rival + self.few) / total, 3)
         if self.ends:
             values["mean_shift_px"] = round(self.shift_px / self.ends, 4)
+        return values
+
+
+@dataclass
+class _MapCounts(_Counts):
+    """Of pairs of map images."""
+
+    pairs_dropped: int = 0
+    matched_in: dict[str, NDArray[np.int32]] = field(default_factory=dict)  # map image -> pairs of each keypoint
+
+    def as_json(self) -> dict[str, Any]:
+        matched = np.concatenate([np.zeros(0, np.int32), *(counts[counts > 0] for counts in self.matched_in.values())])
+        values = {**super().as_json(), "pairs_dropped": self.pairs_dropped}
         if len(matched):
             values["matched_once_percent"] = round(100 * float((matched == 1).mean()), 3)
         return values
@@ -94,7 +119,7 @@ def merge_run(
     roles = {image.name: image.role for image in dataset.images}
     of_map, of_query = _sorted_by_role(shards.pairs(), roles)
     origin = {**shards.settings, "merging": asdict(settings)}
-    counts = _Counts()
+    counts, query_counts = _MapCounts(), _Counts()
     with ExitStack() as stack:
         feature_writer = stack.enter_context(FeatureWriter(features, origin))
         match_writer = stack.enter_context(GroupWriter(matches, origin))
@@ -108,14 +133,16 @@ def merge_run(
             match_writer.write(name0, name1, _merge_pair(found, (name0, name1), keypoints, settings, counts))
         for name, pairs in progress(of_query.items(), "queries merged", len(of_query)):
             query = _Query(name, pairs, shards, settings)
-            found_matches = query.match(keypoints, counts)
+            found_matches = query.match(keypoints, query_counts)
             output.write(name, query.keypoints)
             for pair, pair_matches in found_matches.items():
                 match_writer.write(*pair, pair_matches)
     num_keypoints = sum(len(found) for found in keypoints.values())
-    values = {"images": len(keypoints), "keypoints": num_keypoints, **counts.as_json(), "settings": origin}
-    write_json(log, values, kind="merge")
-    _logger.info("%s", {key: value for key, value in values.items() if key != "settings"})
+    values = {"images": len(keypoints), "keypoints": num_keypoints, **counts.as_json()}
+    if query_counts.pairs:
+        values["queries"] = query_counts.as_json()
+    write_json(log, {**values, "settings": origin}, kind="merge")
+    _logger.info("%s", values)
 
 
 def _sorted_by_role(pairs: list[Pair], roles: dict[str, str]) -> tuple[list[Pair], dict[str, list[Pair]]]:
@@ -190,7 +217,7 @@ def _merge_pair(
     pair: Pair,
     keypoints: dict[str, SharedKeypoints],
     settings: MergeSettings,
-    counts: _Counts,
+    counts: _MapCounts,
 ) -> Matches:
     """Matches between the keypoints of two map images; none if they are too few."""
     sides = [keypoints[name].xy for name in pair]
@@ -199,31 +226,17 @@ def _merge_pair(
         for name, xy in zip(pair, sides, strict=True)
     )
     rows = one_to_one(index0, index1, found.scores)
-    counts.pairs += 1
     if len(rows) < settings.min_matches:
+        counts.pairs += 1
         counts.pairs_dropped += 1
         counts.few += len(found)
         rows = rows[:0]
     else:
-        _count_rows(index0, index1, rows, counts)
-        for index, xy, points, name in (
-            (index0[rows], sides[0], found.xy[rows, :2], pair[0]),
-            (index1[rows], sides[1], found.xy[rows, 2:], pair[1]),
-        ):
-            counts.shift_px += float(np.linalg.norm(points.astype(np.float64) - xy[index], axis=1).sum())
-            counts.ends += len(rows)
+        counts.add(index0, index1, rows)
+        for index, xy, name in ((index0[rows], sides[0], pair[0]), (index1[rows], sides[1], pair[1])):
+            counts.add_shift(_ends(found, pair, name)[rows], xy[index])
             counts.matched_in[name][index] += 1
     return Matches(np.stack([index0[rows], index1[rows]], axis=1).astype(np.int32), found.scores[rows])
-
-
-def _count_rows(index0: np.ndarray, index1: np.ndarray, rows: np.ndarray, counts: _Counts) -> None:
-    reached = (index0 >= 0) & (index1 >= 0)
-    width = int(index1.max(initial=0)) + 1
-    like_taken = reached & np.isin(index0 * width + index1, index0[rows] * width + index1[rows])
-    counts.matches += len(rows)
-    counts.joined += int(like_taken.sum()) - len(rows)
-    counts.far += int((~reached).sum())
-    counts.rival += int((reached & ~like_taken).sum())
 
 
 class _Query:
@@ -267,6 +280,6 @@ class _Query:
                 _ends(found, pair, reference), keypoints[reference].xy, self._settings.max_error_px
             )
             rows = one_to_one(own, other, found.scores)
-            counts.pairs += 1
-            _count_rows(own, other, rows, counts)
+            counts.add(own, other, rows)
+            counts.add_shift(_ends(found, pair, reference)[rows], keypoints[reference].xy[other[rows]])
             yield pair, (pair.index(self._name), own[rows], other[rows], found.scores[rows])

@@ -33,7 +33,7 @@ class MergeSettings:
     max_error_px: float = 2.0  # a point moves at most so far to its keypoint, or its correspondence is lost
     max_keypoints: int | None = 8192  # of an image, those with the highest sums; null: all
     min_matches: int = 15  # pairs of map images left with fewer lose all; 15 is the mapper's least for a pair
-    query_points: Literal["raw", "merged"] = "raw"  # queries keep their points as they are; merged: they elect keypoints, as map images do
+    query_points: Literal["raw", "merged"] = "raw"  # of queries: as each pair has them, or merged as map images' are
 
     def __post_init__(self) -> None:
         check_number("merging", "cell_px", self.cell_px, 0.0)

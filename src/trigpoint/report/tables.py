@@ -103,16 +103,18 @@ RELATIVE_POSE = (
 )
 
 MERGING = (
-    Column("correspondences", "correspondences", help="of the method, over all pairs"),
+    Column("correspondences", "correspondences", help="of the method, over all pairs of map images"),
     Column("matches", "matches", help="between shared keypoints, one to one"),
     Column("lost_percent", "lost %", 1, "least", help="without a keypoint in reach, beaten by a better one, or few"),
     Column("lost/far", "too far", help="an end without a keypoint in reach"),
     Column("lost/rival", "beaten", help="a better correspondence of the pair holds one of the keypoints"),
-    Column("lost/few", "in small pairs", help="of map pairs that were left with too few matches"),
+    Column("lost/few", "in small pairs", help="of pairs that were left with too few matches"),
     Column("joined", "joined", help="became equal to another one of their pair; not lost"),
-    Column("mean_shift_px", "shift px", 2, "least", help="from a point to its shared keypoint, mean over map images"),
+    Column("mean_shift_px", "shift px", 2, "least", help="from a point to its shared keypoint, mean over matches"),
     Column("keypoints", "keypoints", help="shared, of all map images"),
-    Column("matched_once_percent", "in one pair %", 1, "least", help="of the matched keypoints; two-view tracks"),
+    Column("matched_once_percent", "in one pair %", 1, "least", help="of the matched keypoints: two-view tracks"),
+    Column("queries/correspondences", "of queries", help="correspondences of pairs with a query"),
+    Column("queries/lost_percent", "lost %", 1, "least", help="of those: a map image has no keypoint there, or beaten"),
 )
 
 
