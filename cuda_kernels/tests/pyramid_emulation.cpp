@@ -1,8 +1,9 @@
 // The CUDA side's pyramid on the host: the same schedule and the same functions, one element after the other, the
-// products in the order of the channels. Only the tensor-core product itself is not run here.
+// staging of descriptors and the blocks' phases included. Only the tensor cores' own arithmetic is not run here.
 #include <string>
 #include <vector>
 
+#include "pyramid_block.h"
 #include "pyramid_schedule.h"
 
 namespace trigpoint {
@@ -10,10 +11,42 @@ namespace {
 
 std::string last_error;
 
+// A block of threads, one after the other.
 struct OneThread {
     template <typename Item>
     void each(uint32_t count, const Item& item) const {
         for (uint32_t i = 0; i < count; ++i) item(i);
+    }
+    template <typename Work>
+    void warps(const Work& work) const {
+        for (uint32_t warp = 0; warp < WARPS; ++warp) work(warp);
+    }
+    template <typename Work>
+    void lanes(const Work& work) const {
+        for (uint32_t lane = 0; lane < WARP; ++lane) work(lane);
+    }
+    template <typename Layout, typename Word>
+    void multiply(const char* patches, const char* pixels, uint32_t row, uint32_t stride, float* out) const {
+        if constexpr (sizeof(Word) == 4) {
+            lanes([&](uint32_t lane) { float_product<Layout>(lane, patches, pixels, row, stride, out); });
+        } else {
+            fragments<Layout, Word>(patches, pixels, row, stride, out);
+        }
+    }
+
+  private:
+    // The addresses of the tensor-core product: 16 x 16 sums over 16 channels at a time.
+    template <typename Layout, typename Word>
+    static void fragments(const char* patches, const char* pixels, uint32_t row, uint32_t stride, float* out) {
+        const uint32_t words = row / (uint32_t)sizeof(Word);
+        const Word* const a = reinterpret_cast<const Word*>(patches);
+        const Word* const b = reinterpret_cast<const Word*>(pixels);
+        for (uint32_t m = 0; m < Layout::PATCHES; ++m)
+            for (uint32_t n = 0; n < CHUNK; ++n) {
+                float sum = 0;
+                for (uint32_t c = 0; c < stride; ++c) sum = fmaf(value_of(a[m * words + c]), value_of(b[n * words + c]), sum);
+                out[m * Layout::STRIDE + n] = sum;
+            }
     }
 };
 
@@ -28,26 +61,19 @@ struct HostLauncher {
 
     template <typename Layout, typename Task>
     void tiles(const Task& task) {
-        const int64_t groups = (task.input.num_patches + Layout::PATCHES - 1) / Layout::PATCHES;
-        std::vector<float> values(Layout::PATCHES * Layout::STRIDE);
-        std::vector<Key> scratch(Task::template scratch_bytes<Layout>() / sizeof(Key) + 1);
-        for (int64_t block = 0; block < groups * task.input.num_tiles(); ++block) {
-            const TilePlace place = tile_place<Layout>(task.input, block);
-            for (uint32_t patch = 0; patch < Layout::PATCHES; ++patch)
-                for (uint32_t pixel = 0; pixel < Layout::STRIDE; ++pixel)
-                    values[patch * Layout::STRIDE + pixel] =
-                        product(task.input.stride, tile_patch(task.input, place, patch),
-                                tile_pixel<Layout>(task.input, place, pixel));
-            task.template finish<Layout>(OneThread{}, place, values.data(), reinterpret_cast<char*>(scratch.data()));
-        }
+        tiles_of<Layout>(task, task.input);
     }
 
-    template <typename Word>
-    static float product(uint32_t channels, const Word* a, const Word* b) {
-        float sum = 0;
-        if (!a || !b) return sum;
-        for (uint32_t c = 0; c < channels; ++c) sum = fmaf(value_of(a[c]), value_of(b[c]), sum);
-        return sum;
+  private:
+    template <typename Layout, typename Task, typename Word>
+    void tiles_of(const Task& task, const TileInput<Word>& input) {
+        struct alignas(128) Line {
+            char bytes[128];
+        };
+        const int64_t groups = (input.num_patches + Layout::PATCHES - 1) / Layout::PATCHES;
+        std::vector<Line> shared((shared_bytes<Layout, Word, Task>(input.stride) + sizeof(Line) - 1) / sizeof(Line));
+        for (int64_t block = 0; block < groups * input.num_tiles(); ++block)
+            make_tile<Layout, Word>(OneThread{}, task, block, shared[0].bytes);
     }
 };
 
