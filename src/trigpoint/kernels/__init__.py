@@ -108,11 +108,12 @@ def match_pyramid(
         ShapeError: the two are not float32 maps of equal, positive width on one device.
         SettingsError: a setting is out of its range, or the named backend is not there.
     """
-    from trigpoint.kernels import pyramid_reference
+    from trigpoint.kernels import pyramid_reference, usage
 
     _check_maps(desc0, desc1)
     _check_pyramid(levels, power, border, dtype, positions, backend)
     products0, products1 = _rounded(desc0, dtype), _rounded(desc1, dtype)
+    usage.note("match_pyramid", "reference")
     return pyramid_reference.match_pyramid(
         products0, products1, levels=levels, min_shape=min_shape, power=power, border=border
     )
