@@ -5,7 +5,7 @@ import inspect
 import re
 import sys
 import types
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -182,6 +182,8 @@ def type_schema(hint: Any) -> dict[str, Any]:
     """
     if hint in JSON_TYPES:
         return {"type": JSON_TYPES[hint]}
+    if is_dataclass(hint) and isinstance(hint, type):
+        return class_schema(hint)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return {"enum": list(arguments)}
