@@ -31,6 +31,8 @@ COMMANDS = {
     "report-collection": "one HTML page with several finished datasets",
     "match": "correspondences of two photographs, as a file and a picture",
     "view-corres": "show a file of correspondences, as a picture and a page to browse",
+    "export": "write a run for another tool: DISK, IMW, hloc, COLMAP, kapture",
+    "import-run": "read another tool's features and matches",
     "fetch-weights": "download a checkpoint into the cache and check it",
     "render-scene": "render a synthetic old town with exact poses (needs mitsuba)",
     "doctor": "what this machine has, and what is missing for which feature",
