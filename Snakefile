@@ -14,6 +14,7 @@ include: "rules/matching.smk"
 include: "rules/mapping.smk"
 include: "rules/localization.smk"
 include: "rules/evaluation.smk"
+include: "rules/flow.smk"
 include: "rules/report.smk"
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from trigpoint.config import DATASET_ID
+from trigpoint.datasets.base import LAYOUTS
 from trigpoint.matching.base import MATCHERS
 from trigpoint.methods.base import METHODS
 
@@ -53,7 +54,7 @@ def build_schema() -> dict[str, Any]:
     run["allOf"] = [method_branch(name) for name in METHODS]
     photos = {**stages, "prepare": class_schema(load(PREPARE_CLASS))}
     dataset = {
-        "layout": {"enum": ["photos", "aachen", "eth_lfb"], "description": "adapter that reads the raw tree"},
+        "layout": {"enum": [*LAYOUTS], "description": "adapter that reads the raw tree"},
         "root": {"type": "string", "description": "the raw tree where it already is; used in place, never written"},
         "runs": {"type": "array", "items": {"type": "string"}, "description": "instead of the runs at the top"},
         **photos,

@@ -29,6 +29,10 @@ COMMANDS = {
     "publish": "put a finished report and its runs where the user opens them",
     "summary": "print the table of a finished dataset",
     "report-collection": "one HTML page with several finished datasets",
+    "read-flow": "read the ground truth of a dense flow benchmark",
+    "match-flow": "dense flow of the image pairs of one shard, at the ground truth's points",
+    "evaluate-flow": "end-point errors of one run's dense flow",
+    "report-flow": "one HTML page with all runs of a dense flow benchmark",
     "match": "correspondences of two photographs, as a file and a picture",
     "view-corres": "show a file of correspondences, as a picture and a page to browse",
     "export": "write a run for another tool: DISK, IMW, hloc, COLMAP, kapture",
@@ -50,6 +54,9 @@ CODE_VERSIONS = {
     "localize": 1,
     "evaluate": 1,
     "report": 1,
+    "read-flow": 1,
+    "match-flow": 1,
+    "evaluate-flow": 1,
 }
 EXIT_USER = 2
 

@@ -19,6 +19,7 @@ LAYOUTS = {
     "photos": "trigpoint.datasets.photos",
     "aachen": "trigpoint.datasets.aachen",
     "eth_lfb": "trigpoint.datasets.eth_lfb",
+    "eth3d": "trigpoint.datasets.eth3d",
 }
 NAMES_IN_A_MESSAGE = 5
 _logger = logging.getLogger(__name__)
@@ -33,11 +34,17 @@ class PrepareSettings:
     pose_unit: str = "arbitrary"  # photos: `metre` if the ground truth beside them has that unit
     use_poses: bool = False  # photos, eth_lfb: the known poses may be mapped onto, not only evaluated against
     scene: str | None = None  # eth_lfb: row of the published table; null: from the dataset's name
+    sequences: tuple[str, ...] | None = None  # eth3d: of them only these; null: all ten
+    rates: tuple[int, ...] | None = None  # eth3d: frames between the images of a pair; null: 3, 5, ... 15
     min_side_px: int = 16  # images below are unusable: no detector has room in them
 
     def __post_init__(self) -> None:
         if self.pose_unit not in ("metre", "arbitrary"):
             raise SettingsError(f"prepare: pose_unit is 'metre' or 'arbitrary', got '{self.pose_unit}'")
+        for name in ("sequences", "rates"):  # lists, where they come from JSON
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, tuple(value))
         if self.min_side_px < 1:
             raise SettingsError(f"prepare: min_side_px must be positive, got {self.min_side_px}")
 

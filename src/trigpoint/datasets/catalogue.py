@@ -18,7 +18,7 @@ from trigpoint.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A zip or tar file.
+    """A zip, 7z or tar file.
 
     Attributes:
         file: name in the downloads folder.
@@ -27,6 +27,7 @@ class Archive:
         anchor: name of a folder in the archive; what lies in it goes to `into`, under the anchor's own name unless
             the two names are equal. An archive without such a folder gives all its images, less the folder that is
             common to them.
+        all_files: not only its images are unpacked.
         sha256: hexadecimal; absent if no source publishes it.
         size: bytes; absent if unknown.
     """
@@ -35,6 +36,7 @@ class Archive:
     urls: tuple[str, ...]
     into: str
     anchor: str
+    all_files: bool = False
     sha256: str | None = None
     size: int | None = None
 
@@ -94,14 +96,14 @@ def licence_of(dataset_id: str) -> str:
 
 
 def place_members(archive: Archive, names: list[str], is_image: Any) -> dict[str, str]:
-    """Where the images of an archive go: member name -> path below the dataset's root, by the rule of `Archive.anchor`.
+    """Where the files of an archive go: member name -> path below the dataset's root, by the rule of `Archive.anchor`.
 
     Args:
         archive: of the catalogue.
         names: its files.
         is_image: says of a file name whether it is an image's.
     """
-    images = [PurePosixPath(name) for name in names if is_image(name)]
+    images = [PurePosixPath(name) for name in names if archive.all_files or is_image(name)]
     anchored = [path for path in images if archive.anchor in path.parts[:-1]]
     if anchored:
         keep = 1 if PurePosixPath(archive.into).name == archive.anchor else 0

@@ -48,8 +48,9 @@ def line_chart(
     x_range: tuple[float, float],
     log_x: bool = False,
     marks: Sequence[float] = (),
+    percent: bool = True,
 ) -> str:
-    """Curves over a percent axis from 0 to 100.
+    """Curves over a percent axis from 0 to 100, or over one from 0 to above the largest value.
 
     Args:
         series: y in percent; drawn as they are, so a step curve holds both ends of a step.
@@ -58,15 +59,19 @@ def line_chart(
         x_range: of the axis; values outside are drawn at its ends.
         log_x: logarithmic axis.
         marks: x of dotted lines, for instance the thresholds of a table.
+        percent: y is in percent; otherwise in a unit that its label says.
     """
+    largest = 100.0 if percent else max((max(line.y, default=0) for line in series), default=0)
+    step = 20.0 if percent else _nice_top(largest / 5)
+    top = step * max(math.ceil(largest / step - 1e-9), 1)
     to_unit = _log_scale(*x_range) if log_x else _linear_scale(*x_range)
     ticks = _log_ticks(*x_range) if log_x else _linear_ticks(*x_range)
-    parts = _frame(x_label, y_label, [(to_unit(tick), f"{tick:g}") for tick in ticks], _percent_ticks(100, 20))
+    parts = _frame(x_label, y_label, [(to_unit(tick), f"{tick:g}") for tick in ticks], _percent_ticks(top, step))
     for mark in marks:
         x = _px(to_unit(mark))
         parts.append(f'<line class="mark" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
     for line in series:
-        points = " ".join(f"{_px(to_unit(x))},{_py(y / 100)}" for x, y in zip(line.x, line.y, strict=True))
+        points = " ".join(f"{_px(to_unit(x))},{_py(y / top)}" for x, y in zip(line.x, line.y, strict=True))
         title = f"<title>{escape(line.label)}</title>"
         parts.append(f'<polyline class="curve" stroke="{line.color}" points="{points}">{title}</polyline>')
     return _svg(parts, f"{y_label} over {x_label}")

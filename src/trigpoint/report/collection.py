@@ -91,6 +91,7 @@ def _tables(numbers: dict[str, Any], colors: dict[str, str]) -> list[dict[str, A
     wanted = [("Maps", tables.MAPPING, "mapping"), ("Map poses against ground truth", tables.MAP_POSES, "mapping")]
     wanted += [(f"Localization of queries, {split}", tables.LOCALIZATION, f"localization/{split}") for split in splits]
     wanted += [("Relative poses of image pairs", tables.RELATIVE_POSE, "relative_pose")]
+    wanted += [("Dense flow", tables.FLOW, "flow")]
     return [_table(title, columns, section, numbers, colors) for title, columns, section in wanted]
 
 

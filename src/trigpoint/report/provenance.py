@@ -26,7 +26,12 @@ _BYTES_PER_GIB = 1024**3
 
 
 def provenance(
-    dataset: str, work: Path, runs: list[str], left_out: list[str], settings: dict[str, Any]
+    dataset: str,
+    work: Path,
+    runs: list[str],
+    left_out: list[str],
+    settings: dict[str, Any],
+    flow: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What provenance.json holds.
 
@@ -36,15 +41,20 @@ def provenance(
         runs: reported runs.
         left_out: configured runs that are not in the report.
         settings: of the report: `config`, `commit`, `seed`; absent ones stay absent.
+        flow: of a dense flow benchmark run -> its metrics, which say what they were made with; others have files.
     """
-    stages = {run: run_settings(work / run) for run in runs}
+    if flow is None:
+        stages, backends = {run: run_settings(work / run) for run in runs}, kernel_backends(work, runs)
+    else:
+        stages = {run: {"flow": values["made_with"]} for run, values in flow.items()}
+        backends = {run: values["kernel_backends"] for run, values in flow.items() if values["kernel_backends"]}
     return {
         "dataset": dataset,
         "trigpoint": __version__,
         **{key: settings[key] for key in ("commit", "seed", "deterministic") if settings.get(key) not in (None, "")},
         "runs": without_places(stages),
         "left_out": left_out,
-        "kernel_backends": kernel_backends(work, runs),
+        "kernel_backends": backends,
         "weights": weights_used(stages),
         "versions": {"python": platform.python_version(), **package_versions()},
         "machine": machine(),
@@ -81,12 +91,14 @@ def weights_used(stages: dict[str, Any]) -> dict[str, dict[str, str]]:
     """Registered checkpoints of the methods, and those that a setting names: sha256 and licence by name."""
     names = {name for name in WEIGHTS if any(_mentions(values, name) for values in stages.values())}
     for values in stages.values():
-        features, matches = values["features"], values["matches"]
+        features = values.get("features", values.get("flow", {}))
+        matches = values.get("matches", values.get("flow", {}))
         if features.get("method") in METHODS:
             entry = METHODS[features["method"]]
             if not features.get("settings", {}).get(entry.weights_setting):
                 names |= set(entry.weights) & WEIGHTS.keys()
-        if matches.get("matcher") in MATCHERS and not matches.get("settings", {}).get("weights"):
+        chosen = matches.get("matcher_settings", matches.get("settings", {}))
+        if matches.get("matcher") in MATCHERS and not chosen.get("weights"):
             names |= set(MATCHERS[matches["matcher"]].weights) & WEIGHTS.keys()
     return {name: {"sha256": WEIGHTS[name].sha256, "licence": WEIGHTS[name].licence} for name in sorted(names)}
 

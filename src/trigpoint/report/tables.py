@@ -117,6 +117,23 @@ MERGING = (
     Column("queries/lost_percent", "lost %", 1, "least", help="of those: a map image has no keypoint there, or beaten"),
 )
 
+_AEPE_HELP = "end-point error, mean over points, pairs, then sequences; a point without a flow counts with zero flow"
+FLOW = (
+    Column("mean/aepe_px", "AEPE px", 2, "least", help=f"{_AEPE_HELP}; mean over the rates"),
+    *(
+        Column(f"rates/{rate}/aepe_px", f"rate {rate}", 2, "least", help=f"{_AEPE_HELP}; {rate} frames apart")
+        for rate in (3, 5, 7, 9, 11, 13, 15)
+    ),
+    *(
+        Column(f"mean/pck_percent/{px}", f"PCK-{px} %", 1, "most", help=f"points with an error up to {px} px")
+        for px in (1, 3, 5)
+    ),
+    Column("mean/fl_percent", "Fl %", 1, "least", help="points with an error above 3 px and 5 % of the flow's length"),
+    Column("pairs", "pairs"),
+    Column("failed_pairs", "failed pairs", best="least", help="pairs without a flow at any point"),
+    Column("points_without_flow", "points without flow", best="least"),
+)
+
 
 def lookup(value: Any, key: str) -> Any:
     """The value at a path of keys separated by `/`; None if there is none."""

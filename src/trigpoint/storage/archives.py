@@ -1,4 +1,4 @@
-"""Zip and tar files from outside: checked before anything is written, then merged into a folder without overwriting."""
+"""Zip, tar and 7z files from outside: checked before anything is written, then merged into a folder, over nothing."""
 
 import filecmp
 import gzip
@@ -7,6 +7,7 @@ import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -21,6 +22,7 @@ from trigpoint.storage.atomic import NO_ROOM, remove
 from trigpoint.storage.download import check_room
 
 CHUNK_BYTES = 1 << 20
+SEVEN_ZIP_MAGIC = b"7z\xbc\xaf\x27\x1c"
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -92,9 +94,54 @@ class _Tar(Archive):
         return stream
 
 
+class _SevenZip(Archive):
+    """Its files are compressed together: all are unpacked into a folder beside the archive when one is asked for."""
+
+    def __init__(self, path: Path, file: Any) -> None:
+        super().__init__(path)
+        self._file = file
+        self._folder = path.with_name(f".{path.name}.unpacked")
+        self._stored: dict[str, str] = {}
+        for info in file.files:
+            if info.is_directory:
+                continue
+            kind = "a link" if info.is_symlink or info.is_junction else "a device" if info.is_socket else "a file"
+            self._add(info.filename, info.uncompressed, kind)
+            self._stored[str(PurePosixPath(info.filename))] = info.filename
+        if file.needs_password():
+            raise StorageError(f"{path}: is encrypted; nothing was unpacked, get the archive from its official place")
+
+    def open(self, name: str) -> IO[bytes]:
+        if not self._folder.is_dir():
+            check_room(self.path.parent, sum(self.sizes.values()))
+            self._file.extractall(self._folder)
+        return (self._folder / self._stored[name]).open("rb")
+
+    def close(self) -> None:
+        """Remove what was unpacked beside the archive."""
+        remove(self._folder)
+
+
+@contextmanager
+def _open_seven_zip(path: Path) -> Iterator[Archive]:
+    import py7zr
+    from py7zr.exceptions import ArchiveError
+
+    try:
+        with py7zr.SevenZipFile(path) as file:
+            archive = _SevenZip(path, file)
+            archive.close()  # of a process that was killed
+            try:
+                yield archive
+            finally:
+                archive.close()
+    except (ArchiveError, lzma.LZMAError, EOFError, struct.error) as error:
+        raise StorageError(f"{path}: damaged 7z archive ({error!r}); delete it and fetch it again") from error
+
+
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """An archive, zip or tar (also compressed), with all its members checked.
+    """An archive, zip, 7z or tar (also compressed), with all its members checked.
 
     Raises:
         StorageError: neither, damaged, or with absolute paths, `..`, links, devices, or encrypted members.
@@ -103,15 +150,23 @@ def open_archive(path: Path) -> Iterator[Archive]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as zip_file:
                 yield _Zip(path, zip_file)
+        elif _starts_with(path, SEVEN_ZIP_MAGIC):
+            with _open_seven_zip(path) as seven_zip:
+                yield seven_zip
         else:
             with tarfile.open(path) as tar_file:
                 yield _Tar(path, tar_file)
     except _DAMAGED as error:
         raise StorageError(
-            f"{path}: damaged, or neither zip nor tar ({error}); delete it and fetch it again"
+            f"{path}: damaged, or neither zip nor 7z nor tar ({error}); delete it and fetch it again"
         ) from error
     except FileNotFoundError as error:
         raise StorageError(f"{path}: no such archive") from error
+
+
+def _starts_with(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(magic)) == magic
 
 
 def unpack_archive(archive: Archive, target: Path, places: Mapping[str, str] | None = None) -> list[str]:

@@ -22,6 +22,8 @@ FORMATS = {
     "features": (1, "trigpoint extract-features"),
     "matches": (1, "trigpoint match-pairs"),
     "correspondences": (1, "trigpoint match-pairs"),
+    "flow_truth": (1, "trigpoint read-flow"),
+    "flow": (1, "trigpoint match-flow"),
 }
 
 

@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import py7zr
 import pytest
 
 from trigpoint.errors import StorageError
@@ -32,6 +33,13 @@ def make_tar(path: Path, files: dict[str, bytes], kind: bytes = tarfile.REGTYPE,
     return path
 
 
+def make_7z(path: Path, files: dict[str, bytes]) -> Path:
+    with py7zr.SevenZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(data, name)
+    return path
+
+
 def unpack(path: Path, target: Path, places=None) -> list[str]:
     with open_archive(path) as archive:
         return unpack_archive(archive, target, places)
@@ -41,7 +49,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("make", [make_zip, make_tar])
+@pytest.mark.parametrize("make", [make_zip, make_tar, make_7z])
 def test_files_are_unpacked_where_they_belong(tmp_path, make):
     path = make(tmp_path / "x.archive", FILES)
     assert unpack(path, tmp_path / "all") == sorted(FILES)
@@ -129,3 +137,31 @@ def test_place_file_never_overwrites(tmp_path):
     source.write_bytes(b"2")
     with pytest.raises(StorageError, match="another content"):
         place_file(source, tmp_path / "sub/target")
+
+
+def test_a_7z_archive_leaves_nothing_beside_itself(tmp_path):
+    path = make_7z(tmp_path / "x.7z", FILES)
+    (tmp_path / ".x.7z.unpacked").mkdir()  # of a process that was killed
+    unpack(path, tmp_path / "target")
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["target", "x.7z"]
+
+
+@pytest.mark.parametrize("name", ["../out.jpg", "top/../../out.jpg"])
+def test_7z_paths_that_lead_out_are_refused(tmp_path, name):
+    path = make_7z(tmp_path / "x.7z", {"a": b"x"})
+    with pytest.MonkeyPatch.context() as patch:
+        # the library itself refuses to write such a name
+        patch.setattr(py7zr.py7zr.ArchiveFile, "filename", property(lambda self: name))
+        with pytest.raises(StorageError, match=r"x\.7z: member .*leads out.*nothing was unpacked"):
+            unpack(path, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_damaged_7z_archive_is_one_line(tmp_path):
+    path = make_7z(tmp_path / "x.7z", FILES)
+    data = bytearray(path.read_bytes())
+    data[40:60] = bytes(20)
+    path.write_bytes(data)
+    with pytest.raises(StorageError, match=r"x\.7z: damaged 7z archive"):
+        unpack(path, tmp_path / "target")
+    assert not list((tmp_path / "target").glob("**/*.jpg"))
