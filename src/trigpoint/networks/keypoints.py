@@ -4,13 +4,15 @@ import torch
 from torch import Tensor
 
 
-def local_maxima(scores: Tensor, window_px: int, threshold: float | None = None) -> Tensor:
+def local_maxima(scores: Tensor, window_px: int, threshold: float | None = None, *, mirror: bool = False) -> Tensor:
     """Pixels that are the largest of the square window around them; of equal ones the first in row-major order.
 
     Args:
         scores: (H, W) float.
         window_px: side of the window, odd; pixels beyond the border count as -infinity.
         threshold: scores must be larger; None accepts all.
+        mirror: pixels beyond the border are mirrored ones instead, and count among equal ones; only to compare with
+            programs that do so.
 
     Returns:
         (N, 2) int64 pixels x, y in row-major order.
@@ -19,7 +21,10 @@ def local_maxima(scores: Tensor, window_px: int, threshold: float | None = None)
     """
     radius = window_px // 2
     height, width = scores.shape
-    padded = torch.nn.functional.pad(scores, (radius,) * 4, value=float("-inf"))
+    if mirror:
+        padded = torch.nn.functional.pad(scores[None], (radius,) * 4, mode="reflect")[0]
+    else:
+        padded = torch.nn.functional.pad(scores, (radius,) * 4, value=float("-inf"))
     largest = _running_maximum(_running_maximum(padded, window_px, 1), window_px, 0)
     found = scores == largest
     if threshold is not None:

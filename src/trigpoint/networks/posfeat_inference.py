@@ -1,16 +1,8 @@
-"""PoSFeat's networks for inference: what a keypoint does not need is left out, the rest is put together differently.
+"""PoSFeat's description network for inference, and descriptors at keypoints.
 
-Exact up to rounding:
-
-- Batch normalisation goes into the weights before it; the coarse head, which only training reads, is left out, and so
-  are the detector's biases that a normalisation removes.
-- The three convolutions of enlarged maps (two in the decoder, one in the detector) run at the small map's resolution;
-  see `enlarging`. In the detector that is a sixteenth of the pixels.
-- The detector's two convolutions of the image have no activation between them: they are one of 5x5 pixels from three
-  channels, but for the outermost ring of pixels, where the second one sees zeros.
-- PReLU keeps positive factors, so normalisation is a threshold at the mean and a factor in the next weights.
-
-- Descriptors are interpolated at the keypoints only.
+Exact up to rounding: batch normalisation goes into the weights before it; the coarse head, which only training reads,
+is left out; the decoder's convolutions of enlarged maps run at the small maps' resolution (see `enlarging`);
+descriptors are interpolated at the keypoints only.
 """
 
 from collections.abc import Mapping
@@ -22,12 +14,9 @@ from torch.nn import functional
 
 from trigpoint.errors import ShapeError
 from trigpoint.networks.enlarging import EnlargedConvolution
-from trigpoint.networks.posfeat_net import CELL_PX, STRIDE, Bottleneck, KeypointDet, ResUNet
+from trigpoint.networks.posfeat_net import CELL_PX, STRIDE, Bottleneck, ResUNet
 
-NORM_EPS = 1e-5
-STATISTICS_EPS = 1e-12  # keeps the reciprocal of a constant channel's deviation finite
-DECODER_ROWS, DETECTOR_ROWS = 64, 32  # rows computed at a time
-RING = 1  # pixels along the border that the two convolutions of the image, made one, get wrong
+DECODER_ROWS = 64  # computed at a time
 
 
 @dataclass(frozen=True)
@@ -152,106 +141,6 @@ def _folded(conv: nn.Module, norm: nn.Module, place: Mapping[str, object]) -> _F
     moved = weight.to(**place).contiguous(memory_format=torch.channels_last)  # type: ignore[call-overload]
     shifted = (bias * factor + norm.bias.detach().double()).to(**place)  # type: ignore[call-overload]
     return _Folded(moved, shifted, conv.stride[0])
-
-
-class DetectionInference:
-    """The detection network with the published prior and activation, prepared for one device.
-
-    Args:
-        network: with its weights.
-        dtype: of the two convolutions at stride 4; statistics and everything at full resolution are float32 always.
-    """
-
-    def __init__(self, network: KeypointDet, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
-        self.dtype = dtype
-        state = {key: value.detach().float().to(device) for key, value in network.state_dict().items()}
-        self._slope = state["relu.weight"].item()
-        self._first = state["conv1.weight"].to(dtype).contiguous(memory_format=torch.channels_last)
-        channels = self._first.shape[0]
-        self._low = EnlargedConvolution(state["conv2.weight"][:, :channels].to(dtype), align_corners=False)
-        self._image = state["convimg.weight"].contiguous(memory_format=torch.channels_last)
-        self._detail = state["conv2.weight"][:, channels:].contiguous()
-        self._last = state["conv3.weight"].flatten()
-
-    def scores(self, maps: PosfeatMaps, image: Tensor) -> Tensor:
-        """Score of every pixel of one image.
-
-        Args:
-            maps: of the description network.
-            image: (3, H, W) float32, as given to it.
-
-        Returns:
-            (H, W) float32, positive.
-        """
-        image = image[None].to(maps.local.device)
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            logits = self._logits(self._joined(maps, image))
-        return functional.softplus(functional.instance_norm(logits[None, None])[0, 0])
-
-    def _joined(self, maps: PosfeatMaps, image: Tensor) -> Tensor:
-        """(H, W, 128), the second convolution's output before normalisation."""
-        features = torch.cat([maps.local, maps.small], dim=1).to(self.dtype)
-        low = functional.conv2d(features, self._first, padding=1)
-        mean, deviation = _statistics(low.float())
-        centred = functional.leaky_relu_(low - mean.to(self.dtype)[:, None, None], self._slope)
-        products = [taps.float() for taps in self._low.products(centred, (1 / deviation).to(self.dtype))]
-        joined = self._image_part(image)
-        for block in self._low.row_blocks(low.shape[2], image.shape[2], DETECTOR_ROWS, low.device):
-            self._low.add_block(joined[block[0] : block[1]], products, block)
-        return joined
-
-    def _image_part(self, image: Tensor) -> Tensor:
-        """(H, W, 128): what the second convolution makes of the image's channels."""
-        image = image.contiguous(memory_format=torch.channels_last)
-        mean, deviation = _statistics(functional.conv2d(image, self._image, padding=1))
-        kernel = self._image / deviation[:, None, None, None]
-        bias = -mean / deviation
-        # convolution is associative: (128, 64, 3, 3) with (64, 3, 3, 3) gives (128, 3, 5, 5)
-        joined = functional.conv2d(self._detail, kernel.flip(2, 3).transpose(0, 1), padding=2)
-        constant = self._detail.sum(dim=(2, 3)) @ bias
-        weight = joined.contiguous(memory_format=torch.channels_last)
-        result = functional.conv2d(image, weight, constant, padding=2).permute(0, 2, 3, 1)[0]
-        self._correct_ring(result, image, kernel, bias)
-        return result
-
-    def _correct_ring(self, result: Tensor, image: Tensor, kernel: Tensor, bias: Tensor) -> None:
-        """Compute the outermost pixels of `result` (H, W, 128) by the two convolutions, one after the other."""
-        for dim in (2, 3):
-            for reverse in (False, True):
-                side = image.shape[dim]
-                near = image.narrow(dim, side - 3 * RING if reverse else 0, 3 * RING)
-                detail = functional.conv2d(near, kernel, bias, padding=1)
-                detail = detail.narrow(dim, RING if reverse else 0, 2 * RING)
-                both = functional.conv2d(detail, self._detail, padding=1).permute(0, 2, 3, 1)[0]
-                edge = side - RING if reverse else 0
-                result.narrow(dim - 2, edge, RING).copy_(both.narrow(dim - 2, RING if reverse else 0, RING))
-
-    def _logits(self, joined: Tensor) -> Tensor:
-        """(H, W, 128) to (H, W): normalised, gated, summed with the last weights."""
-        mean, deviation = _statistics(joined.permute(2, 0, 1)[None])
-        weights = self._last / deviation
-        parts = joined.split(DETECTOR_ROWS)
-        return torch.cat([functional.leaky_relu_(part - mean, self._slope) @ weights for part in parts])
-
-
-def _statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation, (C,) each, of maps (1, C, H, W), channels last; rows' values joined in float64.
-
-    Batch normalisation of a few rows at a time gives the same numbers ten times faster than `torch.var_mean`.
-    """
-    count = 0
-    mean = torch.zeros(maps.shape[1], dtype=torch.float64, device=maps.device)
-    squares = torch.zeros_like(mean)
-    for part in maps.split(DETECTOR_ROWS, dim=2):
-        _, center, reciprocal = torch.native_batch_norm(part, None, None, None, None, True, 0.0, STATISTICS_EPS)
-        variance = (reciprocal.double() ** -2 - STATISTICS_EPS).clamp(min=0)
-        num = part.shape[2] * part.shape[3]
-        total = count + num
-        difference = center.double() - mean
-        squares += variance * num + difference**2 * (count * num / total)
-        mean += difference * (num / total)
-        count = total
-    return mean.float(), (squares / count + NORM_EPS).sqrt().float()
 
 
 def sample_descriptors(local: Tensor, xy: Tensor, *, half_cell_shift: bool) -> Tensor:

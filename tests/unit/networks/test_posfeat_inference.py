@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from trigpoint.errors import ShapeError, WeightsError
-from trigpoint.networks.posfeat_inference import DescriptionInference, DetectionInference, sample_descriptors
+from trigpoint.networks import posfeat_detection
+from trigpoint.networks.posfeat_detection import DetectionInference
+from trigpoint.networks.posfeat_inference import DescriptionInference, sample_descriptors
 from trigpoint.networks.posfeat_net import DescriptionMaps, KeypointDet, ResUNet, load_posfeat
 
 
@@ -36,6 +38,18 @@ def test_maps_and_scores_equal_the_plain_form(networks: tuple[ResUNet, KeypointD
     found = DetectionInference(head).scores(maps, image)
     plain = head(DescriptionMaps(maps.local, expected.coarse, maps.small), image[None])[0, 0]
     torch.testing.assert_close(found, plain, rtol=1e-3, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_scores_do_not_depend_on_what_is_stored(
+    networks: tuple[ResUNet, KeypointDet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = torch.randn(3, 48, 80, generator=torch.Generator().manual_seed(3))
+    maps = DescriptionInference(networks[0]).maps(image)
+    detector = DetectionInference(networks[1])
+    stored = detector.scores(maps, image)
+    monkeypatch.setattr(posfeat_detection, "STORED_PIXELS", 0)
+    assert torch.equal(detector.scores(maps, image), stored)
 
 
 @torch.inference_mode()

@@ -1,0 +1,98 @@
+"""PoSFeat's keypoints and descriptors of given maps against the authors' program."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trigpoint.kernels import mutual_nearest_neighbors
+from trigpoint.networks.keypoints import local_maxima
+from trigpoint.networks.posfeat_inference import sample_descriptors
+from trigpoint.networks.posfeat_keypoints import DetectionOptions, detect_as_released, softness
+
+Golden = np.lib.npyio.NpzFile
+SUPPRESSION = {True: "hard", False: "none", "softnms": "soft"}
+CONFIGURATIONS = [
+    "hpatches", "aachen", "eth", "trainval", "top200", "mean", "max", "nonms", "softnms", "allpts", "hithr"
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def golden(shared: Path) -> Golden:
+    return np.load(shared / "golden/posfeat/extraction.npz")
+
+
+def options(config: str) -> DetectionOptions:
+    values = json.loads(config)
+    return DetectionOptions(
+        limit=values["num_pts"] or None,
+        nms=SUPPRESSION[values["use_nms"]],
+        nms_radius_px=values["nms_radius"],
+        threshold=values["thr"] or None,
+        threshold_mode=values.get("thr_mod", "abs"),
+    )
+
+
+@pytest.mark.parametrize("radius", [1, 3])
+def test_suppression_agrees(golden: Golden, radius: int) -> None:
+    inner = torch.from_numpy(golden["score_map"])[0, 0, 1:-1, 1:-1]
+    found = local_maxima(inner, 2 * radius + 1, mirror=True).numpy()
+    np.testing.assert_array_equal(found, np.argwhere(golden[f"nms_mask_r{radius}"])[:, ::-1])
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3])
+def test_suppression_of_ties_and_borders_agrees(golden: Golden, radius: int) -> None:
+    found = local_maxima(torch.from_numpy(golden["toy_map"]), 2 * radius + 1, mirror=True).numpy()
+    np.testing.assert_array_equal(found, np.argwhere(golden[f"toy_nms_r{radius}"])[:, ::-1])
+
+
+def test_soft_suppression_agrees(golden: Golden) -> None:
+    found = softness(torch.from_numpy(golden["score_map"])[0, 0], 2, mirror=True)
+    np.testing.assert_allclose(found.numpy(), golden["softnms_alpha_r2"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_keypoints_agree(golden: Golden, name: str) -> None:
+    scores = torch.from_numpy(golden["score_map"])[0, 0]
+    xy, values = detect_as_released(scores, options(str(golden[f"{name}_config"])))
+    num = int(golden[f"{name}_n_valid"])  # the rest are arbitrary pixels
+    assert len(xy) == num
+    # 1e-4 px: the original computes positions in [-1, 1]
+    np.testing.assert_allclose(xy.numpy(), golden[f"{name}_keypoints"][:num], rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(values.numpy(), golden[f"{name}_scores"][:num, 0])
+
+
+@pytest.mark.parametrize("name", ["hpatches", "aachen", "eth", "hithr"])
+def test_descriptors_agree(golden: Golden, name: str) -> None:
+    scores, local = torch.from_numpy(golden["score_map"])[0, 0], torch.from_numpy(golden["local_map"])
+    xy, _ = detect_as_released(scores, options(str(golden[f"{name}_config"])))
+    found = sample_descriptors(local, xy, half_cell_shift=True).numpy()
+    np.testing.assert_allclose(found, golden[f"{name}_descriptors"][: len(xy)], rtol=0, atol=1e-5)
+
+
+def test_descriptors_at_sift_keypoints_agree(golden: Golden) -> None:
+    local = torch.from_numpy(golden["local_map"])
+    found = sample_descriptors(local, torch.from_numpy(golden["sift_coords"]), half_cell_shift=True)
+    np.testing.assert_allclose(found.numpy(), golden["sift_descriptors"], rtol=0, atol=1e-5)
+
+
+def test_descriptors_at_borders_agree(golden: Golden) -> None:
+    local = torch.from_numpy(golden["local_map"])
+    found = sample_descriptors(local, torch.from_numpy(golden["border_coords"]), half_cell_shift=True)
+    raw = torch.from_numpy(golden["border_feat_raw"])
+    np.testing.assert_allclose(found.numpy(), torch.nn.functional.normalize(raw, dim=1).numpy(), rtol=0, atol=1e-5)
+
+
+def test_mutual_nearest_neighbours_agree(golden: Golden) -> None:
+    desc0, desc1 = torch.from_numpy(golden["match_desc1"]), torch.from_numpy(golden["match_desc2"])
+    found = mutual_nearest_neighbors(desc0, desc1)
+    np.testing.assert_array_equal(found.indices.numpy(), golden["match_mutual_nn"])
+
+
+@pytest.mark.parametrize("ratio", ["0.75", "0.8", "0.95"])
+def test_mutual_nearest_neighbours_with_ratio_agree(golden: Golden, ratio: str) -> None:
+    desc0, desc1 = torch.from_numpy(golden["match_desc1"]), torch.from_numpy(golden["match_desc2"])
+    found = mutual_nearest_neighbors(desc0, desc1, ratio=float(ratio))
+    np.testing.assert_array_equal(found.indices.numpy(), golden[f"match_mutual_ratio_{ratio}"])
