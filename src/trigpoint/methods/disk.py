@@ -17,7 +17,14 @@ from trigpoint.methods.base import FeatureMethod
 from trigpoint.networks.disk_inference import DiskInference, DiskMaps
 from trigpoint.networks.disk_unet import DESCRIPTOR_DIM, STRIDE, load_disk
 from trigpoint.networks.keypoints import local_maxima, refine_subpixel, strongest
-from trigpoint.networks.preprocessing import fit_longer_side, pad_to_multiple, shrink, to_tensor
+from trigpoint.networks.preprocessing import (
+    fit_frame,
+    fit_longer_side,
+    pad_to_frame,
+    pad_to_multiple,
+    shrink,
+    to_tensor,
+)
 from trigpoint.storage.weights import load_state_dict, resolve_weights, sha256_of
 from trigpoint.types import Features, Image
 
@@ -36,7 +43,9 @@ class DiskSettings:
     subpixel: bool = True  # parabolas through the logits beside each keypoint; AUC@5 of relative poses rises by 1 to 3
     dtype: str = "float32"  # of the network up to half resolution, or bfloat16: 2 % of the keypoints move
     weights: str = "disk-depth"  # registered name or file
-    legacy: bool = False  # as the authors' program with height = width = resize_px; needs subpixel off
+    height: int | None = None  # with width, in place of resize_px: fitted into this frame, the rest of it filled with 0
+    width: int | None = None  # both are multiples of 16
+    legacy: bool = False  # as the authors' program, height and width being resize_px if not given; needs subpixel off
 
     def __post_init__(self) -> None:
         if self.max_keypoints is not None and self.max_keypoints < 1:
@@ -47,8 +56,34 @@ class DiskSettings:
             raise SettingsError(f"disk: resize_px must be at least {STRIDE} or null, got {self.resize_px}")
         if self.dtype not in DTYPES:
             raise SettingsError(f"disk: dtype must be one of {', '.join(DTYPES)}, got '{self.dtype}'")
-        if self.legacy and (self.resize_px is None or self.resize_px % STRIDE or self.subpixel):
-            raise SettingsError("disk: legacy needs resize_px, a multiple of 16, and no subpixel refinement")
+        self._check_frame()
+        frameless = self.height is None and (self.resize_px is None or self.resize_px % STRIDE)
+        if self.legacy and (frameless or self.subpixel):
+            raise SettingsError(
+                "disk: legacy needs height and width, or resize_px, multiples of 16, and no subpixel refinement"
+            )
+
+    @property
+    def frame(self) -> tuple[int, int] | None:
+        """(width, height) of the padded image, if the settings fix it."""
+        if self.height is not None and self.width is not None:
+            return self.width, self.height
+        return (self.resize_px, self.resize_px) if self.legacy and self.resize_px else None
+
+    def _check_frame(self) -> None:
+        if (self.height is None) != (self.width is None):
+            raise SettingsError(f"disk: height {self.height} and width {self.width}: give both or none")
+        for name in ("height", "width"):
+            side = getattr(self, name)
+            if side is not None and (side < STRIDE or side % STRIDE):
+                low, high = max(STRIDE, side // STRIDE * STRIDE), max(STRIDE, -(-side // STRIDE) * STRIDE)
+                near = " or ".join(str(size) for size in sorted({low, high}))
+                raise SettingsError(
+                    f"disk: {name} {side} cannot work: the network halves the image four times, so it must be a"
+                    f" multiple of {STRIDE}; use {near}"
+                )
+        if self.height is not None and not self.padding:
+            raise SettingsError("disk: height and width ask for padding, and padding is off; leave out one of them")
 
 
 class Disk(FeatureMethod):
@@ -74,9 +109,13 @@ class Disk(FeatureMethod):
         if self.settings.legacy:
             return self._extract_legacy(image)
         height, width = image.pixels.shape[:2]
-        size = fit_longer_side((width, height), self.settings.resize_px)
+        frame = self.settings.frame
+        longer_px = self.settings.resize_px
+        size = fit_frame((width, height), frame) if frame else fit_longer_side((width, height), longer_px)
         pixels = to_tensor(shrink(image.pixels, size))
-        maps = self._maps(pad_to_multiple(pixels, STRIDE) if self.settings.padding else pixels, image.name)
+        if self.settings.padding:
+            pixels = pad_to_frame(pixels, frame) if frame else pad_to_multiple(pixels, STRIDE)
+        maps = self._maps(pixels, image.name)
         logits = maps.logits[: size[1], : size[0]]  # without the padding
         xy = local_maxima(logits, self.settings.nms_window_px, self.settings.score_threshold)
         xy, scores = strongest(xy, logits[xy[:, 1], xy[:, 0]], self.settings.max_keypoints)
@@ -85,19 +124,20 @@ class Disk(FeatureMethod):
         return self._features(maps, xy, scores, keypoints, image)
 
     def _extract_legacy(self, image: Image) -> Features:
-        """As the authors' program: plain bilinear resizing up or down into a square, zeros beside it.
+        """As the authors' program: plain bilinear resizing up or down into the frame, zeros beside it.
 
         Source: cvlab-epfl/disk, `detect.py`.
         """
-        side, limit = self.settings.resize_px, self.settings.max_keypoints
-        assert side is not None
+        frame, limit = self.settings.frame, self.settings.max_keypoints
+        assert frame is not None
         height, width = image.pixels.shape[:2]
-        factor = 1 / max(height / side, width / side)
-        size = (max(1, int(factor * width)), side) if height > width else (side, max(1, int(factor * height)))
+        factor = 1 / max(height / frame[1], width / frame[0])
+        tall = height / frame[1] > width / frame[0]
+        size = (max(1, int(factor * width)), frame[1]) if tall else (frame[0], max(1, int(factor * height)))
         resized = torch.nn.functional.interpolate(
             to_tensor(image.pixels)[None], (size[1], size[0]), mode="bilinear", align_corners=False
         )[0]
-        padded = torch.nn.functional.pad(resized, (0, side - size[0], 0, side - size[1]))
+        padded = pad_to_frame(resized, frame)
         maps = self._maps(padded, image.name)
         xy = local_maxima(maps.logits, self.settings.nms_window_px, self.settings.score_threshold)
         xy, scores = strongest_as_released(xy, maps.logits[xy[:, 1], xy[:, 0]], limit)

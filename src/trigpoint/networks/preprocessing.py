@@ -16,6 +16,13 @@ def fit_longer_side(size: tuple[int, int], longer_px: int | None) -> tuple[int, 
     return width, height
 
 
+def fit_frame(size: tuple[int, int], frame: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) shrunk to fit into a frame (width, height); images that fit already stay."""
+    scale = min(1.0, frame[0] / size[0], frame[1] / size[1])
+    width, height = (max(1, round(side * scale)) for side in size)
+    return width, height
+
+
 def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 resampled to a smaller (width, height); each pixel is the mean of the area it covers."""
     if (pixels.shape[1], pixels.shape[0]) == size:
@@ -26,6 +33,12 @@ def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """(H, W, 3) uint8 to (3, H, W) float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float().div_(255)
+
+
+def pad_to_frame(image: Tensor, frame: tuple[int, int]) -> Tensor:
+    """(C, H, W) with zeros on the right and at the bottom up to a frame (width, height) that it fits into."""
+    height, width = image.shape[1:]
+    return torch.nn.functional.pad(image, (0, frame[0] - width, 0, frame[1] - height))
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:

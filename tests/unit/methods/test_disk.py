@@ -35,6 +35,10 @@ def noise(width: int, height: int) -> Image:
         ({"resize_px": 8}, "resize_px must be at least 16"),
         ({"dtype": "float16"}, "float32, bfloat16"),
         ({"legacy": True}, "no subpixel"),
+        ({"height": 160}, "height 160 and width None: give both or none"),
+        ({"height": 160, "width": 250}, "width 250 cannot work.*multiple of 16; use 240 or 256"),
+        ({"height": 8, "width": 160}, "height 8 cannot work.*use 16$"),
+        ({"height": 160, "width": 160, "padding": False}, "padding is off"),
         ({"nms_window": 5}, "did you mean 'nms_window_px'"),
         ({"weights": "no-such"}, "neither a file nor a registered"),
     ],
@@ -72,6 +76,26 @@ def test_resized_keypoints_are_in_pixels_of_the_original(weights: str) -> None:
     )
     at_size = Disk(DiskSettings(weights=weights, score_threshold=None, max_keypoints=None)).extract(small)
     np.testing.assert_allclose(found.keypoints, (at_size.keypoints + 0.5) * 4 - 0.5, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_height_and_width_are_the_networks_size(weights: str, monkeypatch: pytest.MonkeyPatch, legacy: bool) -> None:
+    values = {"weights": weights, "height": 64, "width": 128, "score_threshold": None, "legacy": legacy}
+    method = create_method("disk", {**values, "subpixel": False})
+    sizes = []
+    maps = method._network.maps
+    monkeypatch.setattr(method._network, "maps", lambda pixels: sizes.append(pixels) or maps(pixels))
+    features = method.extract(noise(150, 100))  # fits as 96 x 64
+    assert sizes[0].shape == (3, 64, 128)
+    assert sizes[0][:, :, 96:].abs().max() == 0 and sizes[0][:, :, 95].max() > 0
+    assert features.keypoints[:, 0].max() <= 149.5 and features.keypoints[:, 1].max() <= 99.5
+
+
+def test_a_frame_of_the_photographs_own_size_changes_nothing(weights: str) -> None:
+    expected = create_method("disk", {"weights": weights, "score_threshold": None}).extract(noise(96, 64))
+    framed = {"weights": weights, "score_threshold": None, "height": 64, "width": 96}
+    found = create_method("disk", framed).extract(noise(96, 64))
+    np.testing.assert_array_equal(found.keypoints, expected.keypoints)
 
 
 def test_network_output_that_is_not_finite_is_refused(tmp_path: Path) -> None:
