@@ -42,6 +42,9 @@ class MethodEntry:
 METHODS: dict[str, MethodEntry] = {
     "sift": MethodEntry("trigpoint.methods.sift:Sift", "feature"),
     "disk": MethodEntry("trigpoint.methods.disk:Disk", "feature", ("disk-depth",)),
+    "posfeat": MethodEntry("trigpoint.methods.posfeat:Posfeat", "feature", ("posfeat",)),
+    "posfeat_sift": MethodEntry("trigpoint.methods.posfeat:PosfeatSift", "feature", ("posfeat",)),
+    "pump": MethodEntry("trigpoint.methods.pump:Pump", "pair", ("pump-stytrf",), "desc"),
 }
 
 

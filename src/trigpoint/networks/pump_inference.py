@@ -121,6 +121,19 @@ class PumpInference:
         return _Block(mixing, mixing_bias, scale, pointwise, pointwise_bias, norm)
 
 
+class PumpAsReleased(PumpInference):
+    """The network operation by operation, nothing folded: near-ties of the matching fall as in the release."""
+
+    def __init__(self, network: PumpNet, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        self.device, self.dtype = torch.device(device), dtype
+        self._layers = list(network.to(self.device, dtype))[:-1]  # without the last enlargement
+
+    def _half_maps(self, maps: Tensor) -> Tensor:
+        for layer in self._layers:
+            maps = layer(maps)
+        return maps
+
+
 def pixel_descriptors(half_map: Tensor) -> Tensor:
     """Descriptors of every pixel.
 

