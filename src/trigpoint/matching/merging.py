@@ -120,19 +120,20 @@ def merge_run(
     of_map, of_query = _sorted_by_role(shards.pairs(), roles)
     origin = {**shards.settings, "merging": asdict(settings)}
     counts, query_counts = _MapCounts(), _Counts()
+    settings_of = {image.name: settings.at_size(image.size) for image in dataset.images}
     with ExitStack() as stack:
         feature_writer = stack.enter_context(FeatureWriter(features, origin))
         match_writer = stack.enter_context(GroupWriter(matches, origin))
         for writer in (feature_writer, match_writer):
             writer.kernel_backends |= shards.kernel_backends
         output = _KeypointFile(feature_writer, {image.name: image.size for image in dataset.images}, shards.failed)
-        keypoints = _map_keypoints(dataset, shards, of_map, output, settings)
+        keypoints = _map_keypoints(dataset, shards, of_map, output, settings_of)
         counts.matched_in = {name: np.zeros(len(found), np.int32) for name, found in keypoints.items()}
         for name0, name1 in progress(of_map, "pairs merged"):
             found = shards.read(name0, name1)
-            match_writer.write(name0, name1, _merge_pair(found, (name0, name1), keypoints, settings, counts))
+            match_writer.write(name0, name1, _merge_pair(found, (name0, name1), keypoints, settings_of, counts))
         for name, pairs in progress(of_query.items(), "queries merged", len(of_query)):
-            query = _Query(name, pairs, shards, settings)
+            query = _Query(name, pairs, shards, settings_of)
             found_matches = query.match(keypoints, query_counts)
             output.write(name, query.keypoints)
             for pair, pair_matches in found_matches.items():
@@ -167,7 +168,7 @@ def _map_keypoints(
     shards: CorrespondenceShards,
     pairs: list[Pair],
     output: "_KeypointFile",
-    settings: MergeSettings,
+    settings_of: dict[str, MergeSettings],
 ) -> dict[str, SharedKeypoints]:
     """Keypoints of each map image, written on the way; 12 bytes each stay in memory."""
     pairs_of: dict[str, list[Pair]] = {image.name: [] for image in dataset.with_role("map")}
@@ -177,7 +178,7 @@ def _map_keypoints(
     keypoints = {}
     for name, own in progress(pairs_of.items(), "images merged", len(pairs_of)):
         points, scores = _points_of(name, own, shards)
-        keypoints[name] = elect_keypoints(points, scores, settings)
+        keypoints[name] = elect_keypoints(points, scores, settings_of[name])
         output.write(name, keypoints[name])
     return keypoints
 
@@ -216,17 +217,17 @@ def _merge_pair(
     found: Correspondences,
     pair: Pair,
     keypoints: dict[str, SharedKeypoints],
-    settings: MergeSettings,
+    settings_of: dict[str, MergeSettings],
     counts: _MapCounts,
 ) -> Matches:
     """Matches between the keypoints of two map images; none if they are too few."""
     sides = [keypoints[name].xy for name in pair]
     index0, index1 = (
-        nearest_keypoint(_ends(found, pair, name), xy, settings.max_error_px)
+        nearest_keypoint(_ends(found, pair, name), xy, settings_of[name].max_error_px)
         for name, xy in zip(pair, sides, strict=True)
     )
     rows = one_to_one(index0, index1, found.scores)
-    if len(rows) < settings.min_matches:
+    if len(rows) < settings_of[pair[0]].min_matches:
         counts.pairs += 1
         counts.pairs_dropped += 1
         counts.few += len(found)
@@ -242,14 +243,17 @@ def _merge_pair(
 class _Query:
     """One query: its own points, and how they meet the map's keypoints."""
 
-    def __init__(self, name: str, pairs: list[Pair], shards: CorrespondenceShards, settings: MergeSettings) -> None:
+    def __init__(
+        self, name: str, pairs: list[Pair], shards: CorrespondenceShards, settings_of: dict[str, MergeSettings]
+    ) -> None:
         self._name = name
         self._pairs = pairs
         self._shards = shards
-        self._settings = settings
+        self._settings_of = settings_of
+        self._merged = settings_of[name].query_points == "merged"
         points, scores = _points_of(name, pairs, shards)
-        if settings.query_points == "merged":
-            self.keypoints = elect_keypoints(points, scores, settings)
+        if self._merged:
+            self.keypoints = elect_keypoints(points, scores, settings_of[name])
         else:
             unique, owner = np.unique(points, axis=0, return_inverse=True)
             sums = np.bincount(owner.reshape(-1), scores.astype(np.float64), len(unique))
@@ -257,7 +261,7 @@ class _Query:
 
     def match(self, keypoints: dict[str, SharedKeypoints], counts: _Counts) -> dict[Pair, Matches]:
         """Matches of each pair; `keypoints` of the query are then those that are in a match."""
-        reach = self._settings.max_error_px if self._settings.query_points == "merged" else SAME_POINT_PX
+        reach = self._settings_of[self._name].max_error_px if self._merged else SAME_POINT_PX
         found = dict(self._indices(keypoints, reach, counts))
         used = np.unique(np.concatenate([np.zeros(0, np.int64), *(own for _, own, _, _ in found.values())]))
         self.keypoints = SharedKeypoints(self.keypoints.xy[used], self.keypoints.scores[used])
@@ -277,7 +281,7 @@ class _Query:
             reference = pair[1] if pair[0] == self._name else pair[0]
             own = nearest_keypoint(_ends(found, pair, self._name), self.keypoints.xy, reach)
             other = nearest_keypoint(
-                _ends(found, pair, reference), keypoints[reference].xy, self._settings.max_error_px
+                _ends(found, pair, reference), keypoints[reference].xy, self._settings_of[reference].max_error_px
             )
             rows = one_to_one(own, other, found.scores)
             counts.add(own, other, rows)

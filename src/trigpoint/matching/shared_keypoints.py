@@ -8,7 +8,7 @@ suppression in place of its grid of cells, so that no border of a cell splits a 
 set of points, whatever their order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from trigpoint.settings import check_choice, check_number
 
 QUERY_POINTS = ("raw", "merged")
 BINS_AT_ONCE = 32_768  # bounds the pairs of neighbours in memory: some 50 each
-ROUNDING = 1 - 1e-9  # two keypoints exactly a cell apart stay two
+SLACK_PX = 1e-3  # points a cell apart but for their rounding to float32 stay two
 LEAST_WEIGHT = 1e-12  # of a point whose score is 0, so that a mean exists
 
 
@@ -31,6 +31,7 @@ class MergeSettings:
     cell_px: float = 4.0  # no two keypoints of an image are elected closer to each other
     bin_px: float = 1.0  # side of the bins in which scores are summed before the election
     max_error_px: float = 2.0  # a point moves at most so far to its keypoint, or its correspondence is lost
+    longer_side_px: int | None = None  # the distances hold for such images, larger ones have larger; null: for all
     max_keypoints: int | None = 8192  # of an image, those with the highest sums; null: all
     min_matches: int = 15  # pairs of map images left with fewer lose all; 15 is the mapper's least for a pair
     query_points: Literal["raw", "merged"] = "raw"  # of queries: as each pair has them, or merged as map images' are
@@ -41,13 +42,20 @@ class MergeSettings:
         check_number("merging", "max_error_px", self.max_error_px, 1e-3)
         check_number("merging", "min_matches", self.min_matches, 0)
         check_choice("merging", "query_points", self.query_points, QUERY_POINTS)
-        if self.max_keypoints is not None:
-            check_number("merging", "max_keypoints", self.max_keypoints, 1)
+        for name in ("max_keypoints", "longer_side_px"):
+            if getattr(self, name) is not None:
+                check_number("merging", name, getattr(self, name), 1)
         if self.bin_px > self.max_error_px:
             raise SettingsError(
                 f"merging: bin_px {self.bin_px:g} is more than max_error_px {self.max_error_px:g}; points of one"
                 " bin would be too far from its keypoint"
             )
+
+    def at_size(self, size: tuple[int, int]) -> "MergeSettings":
+        """The distances of an image of (width, height): a method that shrinks it is less exact in its pixels."""
+        factor = max(1.0, max(size) / self.longer_side_px) if self.longer_side_px else 1.0
+        distances = {name: factor * getattr(self, name) for name in ("cell_px", "bin_px", "max_error_px")}
+        return replace(self, **distances, longer_side_px=None)
 
 
 @dataclass(frozen=True)
@@ -111,19 +119,20 @@ def spread_out(xy: NDArray[np.float64], distance: float, maximum: int | None) ->
 
     Args:
         xy: (N, 2), best first.
-        distance: kept points are at least so far apart.
+        distance: kept points are at least so far apart, less SLACK_PX.
         maximum: at most so many are kept; None: all.
 
     Returns:
         Indices, ascending.
     """
     kept = np.zeros(0, dtype=np.int64)
+    radius = max(0.0, distance - SLACK_PX)
     for start in range(0, len(xy), BINS_AT_ONCE):
         batch = np.arange(start, min(start + BINS_AT_ONCE, len(xy)))
         if len(kept):
-            to_kept, _ = cKDTree(xy[kept]).query(xy[batch], distance_upper_bound=distance * ROUNDING)
+            to_kept, _ = cKDTree(xy[kept]).query(xy[batch], distance_upper_bound=radius)
             batch = batch[np.isinf(to_kept)]
-        kept = np.concatenate([kept, batch[_suppress(xy[batch], distance * ROUNDING)]])
+        kept = np.concatenate([kept, batch[_suppress(xy[batch], radius)]])
         if maximum is not None and len(kept) >= maximum:
             return kept[:maximum]
     return kept

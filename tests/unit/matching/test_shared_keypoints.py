@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist
 from trigpoint.errors import SettingsError
 from trigpoint.matching import shared_keypoints
 from trigpoint.matching.shared_keypoints import (
+    SLACK_PX,
     MergeSettings,
     elect_keypoints,
     nearest_keypoint,
@@ -79,7 +80,7 @@ def test_suppression_is_the_greedy_one(points, distance, maximum, at_once) -> No
     xy = points[0].astype(np.float64)
     expected: list[int] = []
     for index, point in enumerate(xy):
-        if all(np.hypot(*(point - xy[other])) >= distance for other in expected):
+        if all(np.hypot(*(point - xy[other])) > distance - SLACK_PX for other in expected):
             expected.append(index)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared_keypoints, "BINS_AT_ONCE", at_once)
@@ -127,6 +128,19 @@ def test_the_most_supported_keypoints_survive_a_limit() -> None:
     np.testing.assert_array_equal(found.xy, [[20, 0], [40, 0]])
 
 
+def test_distances_grow_with_images_that_the_method_shrinks() -> None:
+    chosen = MergeSettings(cell_px=4, bin_px=1, max_error_px=2, longer_side_px=500)
+    large = chosen.at_size((1000, 1500))
+    assert (large.cell_px, large.bin_px, large.max_error_px) == (12, 3, 6)
+    assert large.at_size((3000, 3000)) == large
+    small = chosen.at_size((400, 300))  # seen as it is
+    assert (small.cell_px, small.bin_px, small.max_error_px) == (4, 1, 2)
+    xy, scores = np.random.default_rng(0).random((300, 2), np.float32) * 100, np.ones(300, np.float32)
+    found, tripled = elect_keypoints(xy, scores, small), elect_keypoints(xy * 3, scores, large)
+    assert len(found) == len(tripled) > 50
+    np.testing.assert_allclose(tripled.xy, found.xy * 3, rtol=1e-5)
+
+
 def test_no_points_give_no_keypoints() -> None:
     found = elect_keypoints(np.zeros((0, 2), np.float32), np.zeros(0, np.float32), MergeSettings())
     assert (found.xy.shape, found.scores.shape) == ((0, 2), (0,))
@@ -143,6 +157,7 @@ def test_no_points_give_no_keypoints() -> None:
         ({"query_points": "all"}, "raw, merged"),
         ({"cell_px": -1}, "cell_px"),
         ({"min_matches": -1}, "min_matches"),
+        ({"longer_side_px": 0}, "longer_side_px"),
     ],
 )
 def test_impossible_settings_are_refused(values, words) -> None:
