@@ -146,6 +146,7 @@ class Dataset:
         pairs_path: pair list that came with the dataset, or empty.
         licence: text, or empty if unknown.
         published: published results for the report: rows of {"method", "source", metric: value}.
+        submission: file name of the benchmark's submission, with `{run}` in it; empty if there is none.
     """
 
     id: str
@@ -159,6 +160,7 @@ class Dataset:
     pairs_path: str = ""
     licence: str = ""
     published: tuple[dict[str, object], ...] = ()
+    submission: str = ""
 
     def with_role(self, role: str) -> tuple[DatasetImage, ...]:
         """Images of one role, sorted by name."""

@@ -1,11 +1,12 @@
 """From a raw tree to a Dataset: adapters say what should be there, this looks at every image."""
 
+import hashlib
 import importlib
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from trigpoint.datasets.catalogue import licence_of
@@ -21,6 +22,8 @@ LAYOUTS = {
     "eth_lfb": "trigpoint.datasets.eth_lfb",
     "eth3d": "trigpoint.datasets.eth3d",
 }
+AACHEN_VERSIONS = ("v1", "v1_1")
+HOLDOUT = "holdout"  # split of held-out queries
 NAMES_IN_A_MESSAGE = 5
 _logger = logging.getLogger(__name__)
 
@@ -36,6 +39,9 @@ class PrepareSettings:
     scene: str | None = None  # eth_lfb: row of the published table; null: from the dataset's name
     sequences: tuple[str, ...] | None = None  # eth3d: of them only these; null: all ten
     rates: tuple[int, ...] | None = None  # eth3d: frames between the images of a pair; null: 3, 5, ... 15
+    version: str = "v1"  # aachen: v1 or v1_1
+    holdout: int = 0  # map images with a known pose that become queries of the split `holdout`, to measure recall
+    holdout_seed: int = 0  # of their choice
     min_side_px: int = 16  # images below are unusable: no detector has room in them
 
     def __post_init__(self) -> None:
@@ -45,6 +51,10 @@ class PrepareSettings:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
+        if self.version not in AACHEN_VERSIONS:
+            raise SettingsError(f"prepare: version is {' or '.join(AACHEN_VERSIONS)}, got '{self.version}'")
+        if self.holdout < 0:
+            raise SettingsError(f"prepare: holdout must not be negative, got {self.holdout}")
         if self.min_side_px < 1:
             raise SettingsError(f"prepare: min_side_px must be positive, got {self.min_side_px}")
 
@@ -58,7 +68,7 @@ class RawTree:
         map_names: images to map.
         query_splits: images to localize -> split.
         cameras: given calibration by name.
-        poses, pose_unit, reference_images, pairs_path, published: as in Dataset.
+        poses, pose_unit, reference_images, pairs_path, published, submission: as in Dataset.
     """
 
     image_root: Path
@@ -70,6 +80,7 @@ class RawTree:
     reference_images: Sequence[str] = ()
     pairs_path: Path | None = None
     published: tuple[dict[str, object], ...] = ()
+    submission: str = ""
 
 
 def prepare_dataset(
@@ -105,6 +116,8 @@ def prepare_dataset(
     headers, unusable = _look_at_images(tree.image_root, names, settings.min_side_px, num_workers)
     if unusable:
         _report_unusable(tree.image_root, unusable, strict)
+    if settings.holdout:
+        tree = _hold_out(tree, sorted(headers), settings)
     images = tuple(_describe(tree, name, headers, group) for name, group in _camera_groups(headers).items())
     _check_count(tree, images, unusable)
     usable = set(headers)
@@ -120,6 +133,7 @@ def prepare_dataset(
         pairs_path=str(tree.pairs_path) if tree.pairs_path else "",
         licence=licence_of(dataset_id),
         published=tree.published,
+        submission=tree.submission,
     )
 
 
@@ -127,6 +141,25 @@ def some(names: Sequence[str]) -> str:
     """The first few names, and how many more there are, for messages."""
     more = len(names) - NAMES_IN_A_MESSAGE
     return ", ".join(names[:NAMES_IN_A_MESSAGE]) + (f" and {more} more" if more > 0 else "")
+
+
+def _hold_out(tree: RawTree, usable: Sequence[str], settings: PrepareSettings) -> RawTree:
+    """The tree with some map images as queries: their poses are evaluated against, and no longer used."""
+    posed = tree.poses.keys() & set(tree.map_names)
+    candidates = [name for name in usable if name in posed]
+    if settings.holdout > len(candidates) - 2:
+        raise SettingsError(
+            f"prepare: holdout {settings.holdout} of {len(candidates)} map images with a known pose; two have to stay"
+        )
+    # by a hash of the name, so that one image more or less in the dataset hardly changes the choice
+    keys = {name: hashlib.sha256(f"{settings.holdout_seed} {name}".encode()).hexdigest() for name in candidates}
+    held = set(sorted(candidates, key=keys.__getitem__)[: settings.holdout])
+    return replace(
+        tree,
+        map_names=[name for name in tree.map_names if name not in held],
+        query_splits={**tree.query_splits, **dict.fromkeys(sorted(held), HOLDOUT)},
+        reference_images=[name for name in tree.reference_images if name not in held],
+    )
 
 
 def _look_at_images(

@@ -307,7 +307,12 @@ def test_aachen_names_everything_that_is_missing_and_where_it_comes_from(tmp_pat
     (root / "queries/night_time_queries_with_intrinsics.txt").unlink()
     with pytest.raises(DataError) as caught:
         prepare_dataset("aachen", "aachen", root)
-    for part in ("database_intrinsics.txt", "aachen_cvpr2018_db.nvm", "night_time_queries", "trigpoint fetch"):
+    for part in (
+        "database_intrinsics.txt",
+        "aachen_cvpr2018_db.nvm",
+        "night_time_queries",
+        "trigpoint data fetch aachen",
+    ):
         assert part in str(caught.value)
     assert "day_time" not in str(caught.value)
 
