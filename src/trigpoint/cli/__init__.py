@@ -34,6 +34,7 @@ COMMANDS = {
     "evaluate-flow": "end-point errors of one run's dense flow",
     "report-flow": "one HTML page with all runs of a dense flow benchmark",
     "match": "correspondences of two photographs, as a file and a picture",
+    "warp": "one photograph's view built from another's pixels",
     "view-corres": "show a file of correspondences, as a picture and a page to browse",
     "export": "write a run for another tool: DISK, IMW, hloc, COLMAP, kapture",
     "import-run": "read another tool's features and matches",

@@ -6,6 +6,15 @@ from numpy.typing import NDArray
 from trigpoint.errors import ShapeError
 
 
+def inside(targets_xy: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H0, W0) whether the pixel nearest to each place (H0, W0, 2) is one of an image of size (width, height).
+
+    A place that is not finite is outside.
+    """
+    nearest = np.rint(targets_xy)
+    return np.asarray(np.isfinite(nearest).all(axis=-1) & ((nearest >= 0) & (nearest < size)).all(axis=-1))
+
+
 def warp_nearest(pixels: NDArray[np.uint8], targets_xy: NDArray[np.floating]) -> NDArray[np.uint8]:
     """One image's view built from another's pixels, by the nearest pixel.
 

@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trigpoint.datasets.images import load_image
-from trigpoint.errors import EmptyResultError, ImageError, SettingsError
+from trigpoint.errors import EmptyResultError, ImageError
 from trigpoint.kernels import usage
 from trigpoint.log import progress
-from trigpoint.matching.pump.densify import densify
 from trigpoint.methods.base import PairMethod
+from trigpoint.methods.dense_rows import dense_field
 from trigpoint.methods.two_images import DEFAULT_MATCHER, TwoImageMatcher
 from trigpoint.storage.flow import FlowTruth, FlowWriter
 from trigpoint.storage.shards import Shard
 from trigpoint.types import Dataset, Image
 
-DENSE_COLUMNS = 4
 _logger = logging.getLogger(__name__)
 
 
@@ -97,12 +96,7 @@ def places_at(
     Raises:
         SettingsError: the dense rows are those of image 0's pixels.
     """
-    dense = rows if rows.shape[1] == DENSE_COLUMNS else densify(rows, size0, size1, mode="full", side="right")
-    pixels = np.rint(dense[:, 2:4]).astype(np.int64)
-    if not np.array_equal(pixels, dense[:, 2:4]):
-        raise SettingsError("match-flow: dense rows are of the source's pixels; set post_filter.dense_side to right")
-    field_xy = np.full((size1[1], size1[0], 2), np.nan, dtype=np.float32)
-    field_xy[pixels[:, 1], pixels[:, 0]] = dense[:, :2]
+    field_xy = dense_field(rows, size0, size1, "right")
     wanted = np.rint(target_xy).astype(np.int64)
     inside = ((wanted >= 0) & (wanted < size1)).all(axis=1)
     places = np.full((len(wanted), 2), np.nan, dtype=np.float32)

@@ -1,7 +1,5 @@
 """Static pictures of an image pair's correspondences: lines between the images, coloured crosses, a warped view."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
@@ -9,7 +7,9 @@ import PIL.ImageEnhance
 from numpy.typing import NDArray
 
 from trigpoint.export.pump_npz import correspondences_from_rows, is_dense
-from trigpoint.report.drawing import SMOOTHING, Color, Figure, Panel, hue_colors, panel_of, spread
+from trigpoint.geometry.pixels import resize_points
+from trigpoint.geometry.warping import inside, warp_nearest
+from trigpoint.report.drawing import GROUND, SMOOTHING, Color, Figure, Panel, hue_colors, panel_of, spread
 from trigpoint.types import Image
 
 PANEL_HEIGHT_PX = 640
@@ -73,10 +73,36 @@ def draw_corres(image0: Image, image1: Image, rows: NDArray[np.floating], title:
     return figure.render(layer)
 
 
-def draw_warp(image0: Image, image1: Image, warped: NDArray[np.uint8], captions: Sequence[str]) -> PIL.Image.Image:
+def build_view(
+    image1: Image, targets_xy: NDArray[np.floating], *, clamp: bool = False
+) -> tuple[NDArray[np.uint8], float]:
+    """Image 0's view from the nearest pixels of image 1.
+
+    Args:
+        image1: that is looked up.
+        targets_xy: (H0, W0, 2) places in it for each pixel of image 0; NaN where there is none.
+        clamp: a place outside takes the border's pixel; otherwise, and where there is no place, the view is white.
+
+    Returns:
+        (H0, W0, 3), and the share 0 to 1 of its pixels that lie in image 1.
+    """
+    width, height = image1.size
+    seen = inside(targets_xy, image1.size)
+    drawn = np.isfinite(targets_xy).all(axis=-1) if clamp else seen
+    places = np.where(drawn[..., None], targets_xy, 0).clip(0, (width - 1, height - 1))
+    if image1.pixels.shape[:2] != (height, width):  # decoded at reduced size
+        decoded = (image1.pixels.shape[1], image1.pixels.shape[0])
+        places = resize_points(places.reshape(-1, 2), image1.size, decoded).reshape(places.shape)
+    view = warp_nearest(image1.pixels, places)
+    view[~drawn] = GROUND
+    return view, float(seen.mean())
+
+
+def draw_warp(image0: Image, image1: Image, view: NDArray[np.uint8], title: str) -> PIL.Image.Image:
     """Three panels: image 0, image 1, and image 0's view built from image 1's pixels."""
-    view = Image(name="", pixels=warped, size=(warped.shape[1], warped.shape[0]))
-    return Figure([_row(image0, image1, view)], [list(captions)]).render()
+    built = Image(name="built", pixels=view, size=(view.shape[1], view.shape[0]))
+    captions = [_caption(image0), _caption(image1), f"view of {image0.name} from pixels of {image1.name}"]
+    return Figure([_row(image0, image1, built)], [captions], title).render()
 
 
 def _row(*images: Image) -> list[Panel]:

@@ -122,3 +122,36 @@ def test_a_bad_fundamental_matrix_is_refused(photographs, corres: Path, tmp_path
         assert run("view-corres", *photographs, *words) == 2
         assert "F.txt" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "x.html").exists()
+
+
+def test_warp_matches_builds_the_view_and_writes_all_three_files(
+    photographs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    options = ["--method", "sift", "--matcher", "colmap_sift", "--num-threads", "1"]
+    assert run("warp", *photographs, *options, "--output", tmp_path / "made") == 0
+    assert {path.name for path in (tmp_path / "made").iterdir()} == {"corres.npz", "warp.png", "warped.png"}
+    first, view = (
+        np.asarray(PIL.Image.open(path).convert("RGB")).astype(int)
+        for path in (photographs[0], tmp_path / "made/warped.png")
+    )
+    assert view.shape == first.shape
+    assert np.abs(view - first)[20:-20, 20:-20].mean() < 3
+    assert (view[:, :7] == 255).all()  # the second photograph begins 8 px further
+
+
+def test_warp_takes_a_file_and_may_clamp(photographs: tuple[Path, Path], corres: Path, tmp_path: Path) -> None:
+    for name, more in (("masked", []), ("clamped", ["--clamp"])):
+        assert run("warp", *photographs, "--corres", corres, *more, "--output", tmp_path / name) == 0
+    masked, clamped = (np.asarray(PIL.Image.open(tmp_path / name / "warped.png")) for name in ("masked", "clamped"))
+    assert (masked[:, :7] == 255).all()
+    np.testing.assert_array_equal(clamped[100, :7], clamped[100, 7:8].repeat(7, axis=0))
+    assert run("warp", *photographs, "--corres", corres, "--output", tmp_path / "only.png") == 0
+    with PIL.Image.open(tmp_path / "only.png") as figure:
+        assert figure.width > 2000
+
+
+def test_too_few_matches_for_a_view_are_said(photographs: tuple[Path, Path], tmp_path: Path, capsys) -> None:
+    write_corres(tmp_path / "few.npz", np.zeros((3, 6)))
+    assert run("warp", *photographs, "--corres", tmp_path / "few.npz", "--output", tmp_path / "made") == 2
+    assert "3 matches are too few for a view" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "made").exists()

@@ -8,7 +8,7 @@ import pytest
 
 from trigpoint.errors import SettingsError
 from trigpoint.report.drawing import Figure, check_picture_name, hue_colors, panel_of, save_picture, spread
-from trigpoint.report.match_picture import PANEL_HEIGHT_PX, draw_corres, draw_matches, draw_warp
+from trigpoint.report.match_picture import PANEL_HEIGHT_PX, build_view, draw_corres, draw_matches, draw_warp
 from trigpoint.types import Image
 
 GREY = 90
@@ -85,7 +85,7 @@ def test_dense_rows_and_warps_are_drawn(tmp_path: Path) -> None:
     x, y = np.meshgrid(np.arange(30.0), np.arange(20.0))
     dense = np.column_stack([x.ravel(), y.ravel(), x.ravel(), y.ravel()])
     assert draw_matches(*images, dense, "test").width > 100
-    warp = draw_warp(*images, np.zeros((20, 30, 3), np.uint8), ["a", "b", "c"])
+    warp = draw_warp(*images, np.zeros((20, 30, 3), np.uint8), "test")
     assert warp.width == 3 * 960 + 2 * 18 + 2 * 14
     save_picture(warp, tmp_path / "warp.jpg")
     with PIL.Image.open(tmp_path / "warp.jpg") as saved:
@@ -101,3 +101,30 @@ def test_a_panorama_gets_a_lower_panel() -> None:
 def test_another_format_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="pictures are written as"):
         check_picture_name(Path(name))
+
+
+def test_a_view_takes_the_nearest_pixels_and_is_white_outside() -> None:
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    image = Image(name="b", pixels=pixels, size=(4, 2))
+    targets = np.array([[[0.5, 0], [1.5, 1.4], [3.4, 0]], [[3.6, 0], [-1, 1], [np.nan, 0]]])
+    view, share = build_view(image, targets)
+    np.testing.assert_array_equal(view[0], [pixels[0, 0], pixels[1, 2], pixels[0, 3]])  # halves go to even
+    assert (view[1] == 255).all()
+    assert share == 0.5
+    clamped, _ = build_view(image, targets, clamp=True)
+    np.testing.assert_array_equal(clamped[1], [pixels[0, 3], pixels[1, 0], [255] * 3])
+
+
+def test_a_view_of_an_image_decoded_at_reduced_size() -> None:
+    image = Image(name="b", pixels=np.arange(12, dtype=np.uint8).reshape(2, 2, 3), size=(4, 4))
+    targets = np.array([[[0.0, 0.0], [3.0, 0.0], [1.0, 3.0], [4.0, 0.0]]])
+    view, _ = build_view(image, targets)
+    np.testing.assert_array_equal(view[0], [[0, 1, 2], [3, 4, 5], [6, 7, 8], [255] * 3])
+
+
+def test_warping_equals_the_original_with_clamping(shared: Path) -> None:
+    golden = np.load(shared / "golden/pump/warp.npz")
+    pixels = golden["img"]
+    image = Image(name="b", pixels=pixels, size=(pixels.shape[1], pixels.shape[0]))
+    view, _ = build_view(image, golden["absolute_flow"], clamp=True)
+    np.testing.assert_array_equal(view, golden["warped"])
