@@ -1,5 +1,6 @@
 """PoSFeat's keypoints and descriptors of given maps against the authors' program."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import pytest
 import torch
 
 from trigpoint.kernels import mutual_nearest_neighbors
+from trigpoint.methods.posfeat import Posfeat, PosfeatSettings, PosfeatSift, PosfeatSiftSettings
 from trigpoint.networks.keypoints import local_maxima
 from trigpoint.networks.posfeat_inference import sample_descriptors
 from trigpoint.networks.posfeat_keypoints import DetectionOptions, detect_as_released, softness
+from trigpoint.networks.posfeat_net import KeypointDet, ResUNet
+from trigpoint.types import Image
 
 Golden = np.lib.npyio.NpzFile
 SUPPRESSION = {True: "hard", False: "none", "softnms": "soft"}
@@ -96,3 +100,29 @@ def test_mutual_nearest_neighbours_with_ratio_agree(golden: Golden, ratio: str) 
     desc0, desc1 = torch.from_numpy(golden["match_desc1"]), torch.from_numpy(golden["match_desc2"])
     found = mutual_nearest_neighbors(desc0, desc1, ratio=float(ratio))
     np.testing.assert_array_equal(found.indices.numpy(), golden[f"match_mutual_ratio_{ratio}"])
+
+
+def test_end_to_end_as_released(shared: Path, golden: Golden, tmp_path: Path) -> None:
+    """From the photograph on, by a checkpoint with the goldens' weights."""
+    spec = importlib.util.spec_from_file_location("fill_weights", shared / "golden/fill_weights.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for section, network in (("backbone", ResUNet()), ("localheader", KeypointDet())):
+        torch.save(module.fill(network.state_dict()), tmp_path / f"{section}.pth")
+    image = Image("golden.png", golden["image"], (256, 192))
+    for name in ("hpatches", "aachen", "eth"):
+        config = json.loads(str(golden[f"{name}_config"]))
+        settings = PosfeatSettings(
+            weights=str(tmp_path),
+            max_keypoints=config["num_pts"],
+            nms_radius_px=config["nms_radius"],
+            score_threshold=config["thr"],
+            legacy=True,
+        )
+        found, num = Posfeat(settings).extract(image), int(golden[f"{name}_n_valid"])
+        np.testing.assert_allclose(found.keypoints, golden[f"{name}_keypoints"][:num], rtol=0, atol=1e-3)
+        np.testing.assert_allclose(found.descriptors, golden[f"{name}_descriptors"][:num], rtol=0, atol=1e-4)
+    sift = PosfeatSift(PosfeatSiftSettings(weights=str(tmp_path), legacy=True)).extract(image)
+    np.testing.assert_allclose(sift.keypoints, golden["sift_coords"], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(sift.descriptors, golden["sift_descriptors"], rtol=0, atol=1e-4)

@@ -5,19 +5,37 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from trigpoint.methods.base import METHODS, FeatureMethod, create_method
+from trigpoint.networks.posfeat_net import KeypointDet, ResUNet
 from trigpoint.types import Features, Image
 
+
+def random_posfeat() -> dict[str, object]:
+    torch.manual_seed(0)
+    return {"backbone": ResUNet().state_dict(), "localheader": KeypointDet().state_dict()}
+
+
+# Networks whose checkpoints cannot be fetched get random weights: the promises do not depend on them.
+STAND_INS: dict[str, Callable[[], dict[str, object]]] = {"posfeat": random_posfeat}
 FEATURE_METHODS = [name for name, entry in METHODS.items() if entry.kind == "feature"]
 MAX_KEYPOINTS = 2048
 
 
 @pytest.fixture(scope="module", params=FEATURE_METHODS)
-def method(request: pytest.FixtureRequest, checkpoint: Callable[[str], Path]) -> FeatureMethod:
+def method(
+    request: pytest.FixtureRequest, checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> FeatureMethod:
+    settings = {}
     for weights in METHODS[request.param].weights:
-        checkpoint(weights)
-    created = create_method(request.param, {})
+        if weights in STAND_INS:
+            path = tmp_path_factory.mktemp("weights") / f"{weights}.pth"
+            torch.save(STAND_INS[weights](), path)
+            settings[METHODS[request.param].weights_setting] = str(path)
+        else:
+            checkpoint(weights)
+    created = create_method(request.param, settings)
     assert isinstance(created, FeatureMethod)
     assert created.name == request.param
     return created

@@ -106,6 +106,15 @@ WEIGHTS: dict[str, Weights] = {
         description="PUMP, trained further with style transfer",
         origin=_PUMP_ORIGIN.format("PUMP-stytrf.pt"),
     ),
+    "posfeat": Weights(
+        file_name="posfeat.pth",
+        sha256="",
+        size_bytes=0,
+        licence="none stated, Li, Wang, Liu, Ran, Xu and Guo (The-Learning-And-Vision-Atelier-LAVA/PoSFeat)",
+        description="PoSFeat, description and detection, CVPR 2022",
+        origin="backbone.pth and localheader.pth (a folder with both is a checkpoint too) from the authors, "
+        "github.com/The-Learning-And-Vision-Atelier-LAVA/PoSFeat",
+    ),
 }
 
 
