@@ -38,6 +38,8 @@ COMMANDS = {
     "view-corres": "show a file of correspondences, as a picture and a page to browse",
     "export": "write a run for another tool: DISK, IMW, hloc, COLMAP, kapture",
     "import-run": "read another tool's features and matches",
+    "make-training-data": "DISK's training data of a COLMAP dense workspace",
+    "merge-datasets": "one file of the scenes of several, for training",
     "fetch-weights": "download a checkpoint into the cache and check it",
     "render-scene": "render a synthetic old town with exact poses (needs mitsuba)",
     "doctor": "what this machine has, and what is missing for which feature",
