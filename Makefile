@@ -6,7 +6,7 @@ PIP_ARGS ?=
 CORES ?= all
 BIN := $(VENV)/bin
 
-.PHONY: help demo setup setup-dev format lint test bench bench-demo schema clean
+.PHONY: help demo setup setup-dev kernels built-kernels format lint test bench bench-demo schema clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -15,8 +15,8 @@ demo: setup  ## set up, reconstruct and localize the scene that ships with the r
 	$(BIN)/snakemake --cores $(CORES) results/demo
 	@$(BIN)/trigpoint summary results/demo
 
-setup: $(VENV)/.trigpoint-setup  ## the environment for running: pinned versions, weights of the demo
-setup-dev: $(VENV)/.trigpoint-setup-dev  ## the environment for developing and testing
+setup: $(VENV)/.trigpoint-setup built-kernels  ## the environment for running: pinned versions, weights of the demo
+setup-dev: $(VENV)/.trigpoint-setup-dev built-kernels  ## the environment for developing and testing
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,12 @@ $(VENV)/.trigpoint-setup-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/trigpoint fetch-weights disk-depth
 	$(BIN)/trigpoint fetch-weights disk-lightglue
 	@touch $@ $(VENV)/.trigpoint-setup
+
+kernels: | $(BIN)/python  ## the compiled correlation kernels: needs g++, adds CUDA where nvcc is found
+	$(BIN)/python cuda_kernels/build.py
+
+built-kernels: | $(BIN)/python
+	@$(BIN)/python cuda_kernels/build.py --if-possible
 
 format: setup-dev  ## rewrite the code in the agreed form
 	$(BIN)/ruff check --fix src tests bench

@@ -69,6 +69,56 @@ TP_EXPORT int64_t tp_pyramid_cpu_bytes(const tp_pyramid* problem);
 /* Seconds of the calling thread's last call: packing, products with what is fused, levels, read-out. */
 TP_EXPORT void tp_last_cpu_seconds(double seconds[4]);
 
+/* `rows` vectors of float32. */
+typedef struct {
+    const float* data;
+    int64_t rows, row_stride, column_stride;
+} tp_rows;
+
+typedef struct {
+    tp_rows desc0, desc1;
+    int64_t channels;
+    int32_t threads;
+} tp_two_nearest;
+
+/* For every row: the index of the other side's row with the largest dot product (of equal ones the first), its value,
+ * and the second largest, -inf if there is none. */
+typedef struct {
+    int64_t* index0;
+    float *best0, *second0;
+    int64_t* index1;
+    float *best1, *second1;
+} tp_two_nearest_result;
+
+TP_EXPORT int tp_two_nearest_cpu(const tp_two_nearest* problem, const tp_two_nearest_result* result);
+
+typedef struct {
+    tp_map desc0, desc1;
+    int64_t channels;
+    int64_t pooling; /* 1, or 2: the largest product of 2 x 2 x 2 x 2 pixels */
+    int32_t threads;
+} tp_correlation;
+
+/* Products (rows0, columns0, rows1, columns1) / pooling; `offsets` (of the same shape, not touched where pooling is 1):
+ * 8 row0 + 4 column0 + 2 row1 + column1 of the largest inside its cells, of equal ones the least. */
+TP_EXPORT int tp_correlate_cpu(const tp_correlation* problem, float* volume, uint8_t* offsets);
+/* c * ((c / (largest of its row + floor)) * (c / (largest of its column + floor))) of a dense (cells0, cells1) matrix. */
+TP_EXPORT int tp_mutual_matching_cpu(const float* volume, int64_t cells0, int64_t cells1, float floor, int32_t threads,
+                                     float* out);
+
+/* 1 where the CUDA side was compiled in. */
+TP_EXPORT int tp_cuda_built(void);
+/* Number of CUDA devices; 0 where there is none or no driver (tp_last_error says which). */
+TP_EXPORT int tp_cuda_devices(void);
+/* Bytes of device memory tp_match_pyramid_cuda needs as its workspace, or -1. */
+TP_EXPORT int64_t tp_pyramid_cuda_bytes(const tp_pyramid* problem);
+/* On the current device and `stream` (a cudaStream_t); returns before it is done. Every pointer inside `problem` and
+ * `result` is device memory, the levels' weights and divisors too; the array of levels itself is on the host. The
+ * workspace is aligned to 256 bytes. With 16-bit products levels from 1 on are stored as float16, level 0 and the scores
+ * are float32. */
+TP_EXPORT int tp_match_pyramid_cuda(const tp_pyramid* problem, const tp_pyramid_result* result, void* workspace,
+                                    void* stream);
+
 /* The workspace is kept between calls and grows to the largest; this returns it to the system. */
 TP_EXPORT int64_t tp_cpu_workspace_bytes(void);
 TP_EXPORT void tp_free_cpu_workspace(void);

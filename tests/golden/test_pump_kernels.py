@@ -13,7 +13,7 @@ from trigpoint.kernels import pyramid_reference as reference
 from trigpoint.kernels.pyramid import PyramidMatches, plan_levels
 
 LEVEL_TOLERANCE = 1e-5  # the released tensor operations seed their divisors with 1e-8
-BACKENDS = ("reference",)
+BACKENDS = ("reference", "auto")  # auto: the compiled twin, where it is built
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ BACKENDS = ("auto", "reference", "torch")
 DISTANCES = ("euclidean", "angle")
 PYRAMID_BACKENDS = ("auto", "reference", "cpu", "cuda")
 PYRAMID_DTYPES = ("float32", "bfloat16", "float16")
-POSITIONS = ("auto", "stored", "recomputed", "level1_recomputed")
+POSITIONS = ("auto", "stored", "recomputed")
 
 
 def mutual_nearest_neighbors(
@@ -99,23 +99,39 @@ def match_pyramid(
         power: of the rectification max(v, 0) ** power, 1 to 3.
         border: exponent of the visible share in the divisor of a mean, 0 to 1.
         dtype: of the descriptors in the products; sums are float32.
-        positions: what is kept for the way down: `stored` maxima and positions of level 0, `recomputed` levels from 1,
-            `level1_recomputed` levels from 2; each needs less memory and more products. `auto` decides by the free
-            memory and logs it. The result is the same.
+        positions: what is kept for the way down: `stored` pooled maxima and positions of level 0; `recomputed` nothing
+            below level 2, the products are then computed twice. `auto` decides by the free memory and logs it. The
+            result is the same. The reference keeps everything.
         backend: one of PYRAMID_BACKENDS.
 
     Raises:
         ShapeError: the two are not float32 maps of equal, positive width on one device.
         SettingsError: a setting is out of its range, or the named backend is not there.
     """
-    from trigpoint.kernels import pyramid_reference, usage
+    from trigpoint.kernels import usage
 
     _check_maps(desc0, desc1)
     _check_pyramid(levels, power, border, dtype, positions, backend)
-    products0, products1 = _rounded(desc0, dtype), _rounded(desc1, dtype)
-    usage.note("match_pyramid", "reference")
-    return pyramid_reference.match_pyramid(
-        products0, products1, levels=levels, min_shape=min_shape, power=power, border=border
+    chosen = _choose_backend(backend, desc0.device.type)
+    usage.note("match_pyramid", _full_name(chosen))
+    if chosen == "reference":
+        from trigpoint.kernels import pyramid_reference
+
+        products0, products1 = _rounded(desc0, dtype), _rounded(desc1, dtype)
+        return pyramid_reference.match_pyramid(
+            products0, products1, levels=levels, min_shape=min_shape, power=power, border=border
+        )
+    from trigpoint.kernels import pyramid_cpu
+
+    return pyramid_cpu.match_pyramid(
+        desc0,
+        desc1,
+        levels=levels,
+        min_shape=min_shape,
+        power=power,
+        border=border,
+        dtype=dtype,
+        positions=positions,
     )
 
 
@@ -180,4 +196,26 @@ def _rounded(desc: Tensor, dtype: str) -> Tensor:
 
 def backend_in_use(device: str) -> str:
     """What `auto` computes with on `cpu` or `cuda`, for provenance: `cpu-avx512`, `cuda-sm90`, `reference`."""
-    return "reference"
+    return _full_name(_choose_backend("auto", device))
+
+
+def _choose_backend(backend: str, device: str) -> str:
+    """`reference` or `cpu` for tensors on a device; a named backend that is missing is an error."""
+    from trigpoint.kernels import library
+
+    if backend == "auto":
+        return "cpu" if device == "cpu" and library.library_or_none() is not None else "reference"
+    if backend == "reference":
+        return backend
+    if backend != device:
+        raise SettingsError(f"backend '{backend}': the tensors are on {device}")
+    if backend == "cuda":
+        raise SettingsError("backend 'cuda': the compiled kernels have no CUDA side")
+    library.load_library()
+    return backend
+
+
+def _full_name(backend: str) -> str:
+    from trigpoint.kernels import library
+
+    return f"cpu-{library.load_library().tp_cpu_isa().decode()}" if backend == "cpu" else backend

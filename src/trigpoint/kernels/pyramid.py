@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 4  # side of a pixel block of image 1, the stride of the patches of image 0
+REFERENCE_COPIES = 4  # of level 0 at the reference's largest moment: old, new, positions (64 bit)
 NUM_MASKS = 4  # which of the two looked-up rows (or columns) of image 1 exist: bit 0 the next one, bit 1 the one before
 
 
@@ -199,16 +200,18 @@ def estimate_pyramid(
     dtype: str = "float32",
     positions: str = "stored",
 ) -> PyramidCost:
-    """Memory and operations of `match_pyramid` for a (C, *size0) grid of patches and a (C, *size1) map of pixels."""
+    """Memory and operations of `match_pyramid` on a CPU for (C, *size0) patches and (C, *size1) pixels.
+
+    Exact where the compiled kernels are; what the reference takes, roughly, where they are not.
+    """
+    from trigpoint.kernels import pyramid_cpu
+    from trigpoint.kernels.library import library_or_none
+
     plan = plan_levels(size0, size1, levels, min_shape, 0.9)
-    pooled = pooled_size(size1)
-    num_patches, num_cells = size0[0] * size0[1], pooled[0] * pooled[1]
-    volumes = [4 * level.grid[0] * level.grid[1] * level.size[0] * level.size[1] for level in plan]
-    kept = {
-        "stored": sum(volumes) + num_patches * num_cells * 9 // 2,
-        "recomputed": sum(volumes),
-        "level1_recomputed": sum(volumes[1:]),
-    }
-    products = {"stored": 1, "recomputed": 2, "level1_recomputed": 3}
-    flops = 2 * channels * num_patches * size1[0] * size1[1] * products[positions]
-    return PyramidCost(kept[positions], flops, len(plan))
+    flops = 2 * channels * size0[0] * size0[1] * size1[0] * size1[1]
+    if library_or_none() is not None:
+        workspace = pyramid_cpu.workspace_bytes(channels, size0, size1, plan, dtype, positions)
+        return PyramidCost(workspace, flops if positions == "stored" else 2 * flops, len(plan))
+    level0 = 4 * size0[0] * size0[1] * size1[0] * size1[1]
+    above = sum(4 * level.grid[0] * level.grid[1] * level.size[0] * level.size[1] for level in plan)
+    return PyramidCost(REFERENCE_COPIES * level0 + 2 * above, flops, len(plan))

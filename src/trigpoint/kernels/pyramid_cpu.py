@@ -1,0 +1,124 @@
+"""PUMP's pyramid by the compiled library on a CPU: level 0 never exists, rings of a few patch rows do."""
+
+import ctypes
+import logging
+from collections.abc import Sequence
+
+import psutil
+import torch
+from torch import Tensor
+
+from trigpoint.errors import SettingsError
+from trigpoint.kernels import library as compiled
+from trigpoint.kernels.pyramid import BLOCK, Level, PyramidMatches, plan_levels
+
+DTYPES = {"float32": compiled.FLOAT32, "bfloat16": compiled.BFLOAT16}
+POSITIONS = {"stored": compiled.STORED, "recomputed": compiled.RECOMPUTED}
+FREE_SHARE = 0.8  # of the available memory, at most so much is taken for stored positions
+_logger = logging.getLogger(__name__)
+
+
+def match_pyramid(
+    desc0: Tensor,
+    desc1: Tensor,
+    *,
+    levels: int,
+    min_shape: int,
+    power: float,
+    border: float,
+    dtype: str,
+    positions: str,
+) -> PyramidMatches:
+    """`trigpoint.kernels.match_pyramid` on CPU tensors, any strides."""
+    if dtype not in DTYPES:
+        raise SettingsError(f"dtype '{dtype}': on a CPU one of {', '.join(DTYPES)}")
+    library = compiled.load_library()
+    plan = plan_levels((desc0.shape[1], desc0.shape[2]), (desc1.shape[1], desc1.shape[2]), levels, min_shape, border)
+    problem, kept = _problem(desc0.shape, desc1.shape, plan, power, dtype)
+    problem.desc0, problem.desc1 = _map(desc0), _map(desc1)
+    problem.positions = POSITIONS[choose_positions(library, problem) if positions == "auto" else positions]
+    grid, blocks = desc0.shape[1:], (desc1.shape[1] // BLOCK, desc1.shape[2] // BLOCK)
+    found = PyramidMatches(
+        pixel_of_patch=torch.empty(grid, dtype=torch.int64),
+        score_of_patch=torch.empty(grid),
+        patch_of_block=torch.empty(blocks, dtype=torch.int64),
+        pixel_of_block=torch.empty(blocks, dtype=torch.int64),
+        score_of_block=torch.empty(blocks),
+        num_levels=len(plan),
+    )
+    result = compiled.Result(*(getattr(found, field[0]).data_ptr() for field in compiled.Result._fields_))
+    if library.tp_match_pyramid_cpu(ctypes.byref(problem), ctypes.byref(result)) != 0:
+        raise SettingsError(compiled.last_error(library))
+    del kept
+    return found
+
+
+def choose_positions(library: ctypes.CDLL, problem: compiled.Problem) -> str:
+    """`stored` where the available memory allows it, else `recomputed`; logged."""
+    problem.positions = compiled.STORED
+    wanted = library.tp_pyramid_cpu_bytes(ctypes.byref(problem))
+    available = psutil.virtual_memory().available + library.tp_cpu_workspace_bytes()
+    chosen = "stored" if wanted <= FREE_SHARE * available else "recomputed"
+    _logger.log(
+        logging.DEBUG if chosen == "stored" else logging.INFO,
+        "positions %s: storing them takes %d MiB, %d MiB are free",
+        chosen,
+        wanted >> 20,
+        available >> 20,
+    )
+    return chosen
+
+
+def workspace_bytes(
+    channels: int, size0: tuple[int, int], size1: tuple[int, int], plan: Sequence[Level], dtype: str, positions: str
+) -> int:
+    """Bytes of workspace of one matching, exactly."""
+    library = compiled.load_library()
+    problem, kept = _problem((channels, *size0), (channels, *size1), plan, 1.5, dtype)
+    problem.desc0 = compiled.Map(None, *size0, 0, 0, 0)
+    problem.desc1 = compiled.Map(None, *size1, 0, 0, 0)
+    problem.positions = POSITIONS[positions]
+    found = int(library.tp_pyramid_cpu_bytes(ctypes.byref(problem)))
+    del kept
+    if found < 0:
+        raise SettingsError(compiled.last_error(library))
+    return found
+
+
+def last_seconds() -> dict[str, float]:
+    """Where the last matching of this thread spent its time."""
+    seconds = (ctypes.c_double * 4)()
+    compiled.load_library().tp_last_cpu_seconds(seconds)
+    return dict(zip(("packing", "products", "levels", "read_out"), seconds, strict=True))
+
+
+def free_workspace() -> None:
+    """Return the memory that is kept between matchings."""
+    library = compiled.library_or_none()
+    if library is not None:
+        library.tp_free_cpu_workspace()
+
+
+def _map(desc: Tensor) -> compiled.Map:
+    return compiled.Map(desc.data_ptr(), *desc.shape[1:], *desc.stride())
+
+
+def _problem(
+    shape0: Sequence[int], shape1: Sequence[int], plan: Sequence[Level], power: float, dtype: str
+) -> tuple[compiled.Problem, object]:
+    """The problem without descriptors and positions, and what must live as long."""
+    array = (compiled.LevelStruct * max(1, len(plan)))()
+    kept = [(level.child_weights.contiguous(), level.divisors.contiguous()) for level in plan]
+    for struct, level, (weights, divisors) in zip(array, plan, kept, strict=False):
+        struct.grid_rows, struct.grid_columns = level.grid
+        struct.rows, struct.columns = level.size
+        struct.gap_next, struct.gap_before = level.gap_next, level.gap_before
+        struct.child_weights, struct.divisors = weights.data_ptr(), divisors.data_ptr()
+    problem = compiled.Problem()
+    problem.channels = shape0[0]
+    problem.levels = array
+    problem.num_levels = len(plan)
+    problem.power = power
+    problem.dtype = DTYPES[dtype]
+    problem.threads = torch.get_num_threads()
+    return problem, (array, kept)
