@@ -14,6 +14,7 @@ from trigpoint.processes import die_with_parent
 # subcommand -> one line of help; the module is trigpoint.cli.<subcommand with underscores>
 COMMANDS = {
     "fetch": "download a dataset, check it and unpack it",
+    "data": "list, fetch, check or find the datasets of the catalogue",
     "prepare": "read a raw tree of images and calibration into dataset.json",
     "list-pairs": "choose the image pairs to match",
     "extract-features": "local features of the images of one shard",

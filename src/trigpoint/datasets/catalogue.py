@@ -1,14 +1,17 @@
 """What `trigpoint fetch` can get: a reader of catalogue.yaml, which needs no network and no heavy package.
 
 Keys of a dataset: `title`, `layout` (of `trigpoint prepare`), `licence`, `citation`; `expects`: path below the root ->
-least number of files there, so that a tree that is complete is left alone; `archives` and `files`.
+least number of files there, so that a tree that is complete is left alone; `archives` and `files`; `by_hand`: where
+else it can be had when its servers do not answer. A file in the environment variable TRIGPOINT_CATALOGUE adds
+datasets of the same form, or replaces some.
 """
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -28,6 +31,7 @@ class Archive:
             the two names are equal. An archive without such a folder gives all its images, less the folder that is
             common to them.
         all_files: not only its images are unpacked.
+        also: further folders of the archive, all of whose files go to the folder named here; absent ones are no error.
         sha256: hexadecimal; absent if no source publishes it.
         size: bytes; absent if unknown.
     """
@@ -37,6 +41,7 @@ class Archive:
     into: str
     anchor: str
     all_files: bool = False
+    also: dict[str, str] = field(default_factory=dict)
     sha256: str | None = None
     size: int | None = None
 
@@ -64,6 +69,7 @@ class Entry:
     citation: str = ""
     archives: tuple[Archive, ...] = ()
     files: tuple[ExtraFile, ...] = ()
+    by_hand: str = ""
 
 
 def dataset_ids() -> list[str]:
@@ -103,7 +109,18 @@ def place_members(archive: Archive, names: list[str], is_image: Any) -> dict[str
         names: its files.
         is_image: says of a file name whether it is an image's.
     """
+    further = {
+        str(path): str(PurePosixPath(into, *path.parts[path.parts.index(anchor) + 1 :]))
+        for path in map(PurePosixPath, names)
+        for anchor, into in archive.also.items()
+        if anchor in path.parts[:-1]
+    }
     images = [PurePosixPath(name) for name in names if archive.all_files or is_image(name)]
+    images = [path for path in images if str(path) not in further]
+    return further | _place_images(archive, images)
+
+
+def _place_images(archive: Archive, images: list[PurePosixPath]) -> dict[str, str]:
     anchored = [path for path in images if archive.anchor in path.parts[:-1]]
     if anchored:
         keep = 1 if PurePosixPath(archive.into).name == archive.anchor else 0
@@ -126,6 +143,19 @@ def _common_folder(paths: list[PurePosixPath]) -> int:
     return count
 
 
-@cache
 def _catalogue() -> dict[str, dict[str, Any]]:
-    return yaml.safe_load(files("trigpoint.datasets").joinpath("catalogue.yaml").read_text(encoding="utf-8"))
+    return _read_catalogue(os.environ.get("TRIGPOINT_CATALOGUE", ""))
+
+
+@cache
+def _read_catalogue(own: str) -> dict[str, dict[str, Any]]:
+    shipped = yaml.safe_load(files("trigpoint.datasets").joinpath("catalogue.yaml").read_text(encoding="utf-8"))
+    if not own:
+        return shipped
+    try:
+        added = yaml.safe_load(Path(own).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"{own} (TRIGPOINT_CATALOGUE): cannot be read: {error}") from error
+    if not isinstance(added, dict) or not all(isinstance(entry, dict) for entry in added.values()):
+        raise DataError(f"{own} (TRIGPOINT_CATALOGUE): expected datasets by id, as in the package's catalogue.yaml")
+    return {**shipped, **added}

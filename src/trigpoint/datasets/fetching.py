@@ -10,7 +10,7 @@ from trigpoint.datasets.tree import is_image_name
 from trigpoint.errors import DataError, StorageError
 from trigpoint.storage.archives import open_archive, place_file, unpack_archive
 from trigpoint.storage.atomic import atomic_path
-from trigpoint.storage.download import Downloaded, Patience, download
+from trigpoint.storage.download import Downloaded, Patience, check_file, download
 
 _logger = logging.getLogger(__name__)
 
@@ -50,7 +50,10 @@ def fetch_dataset(
     if not entry.archives:
         raise DataError(f"{root}: {', '.join(missing_parts(entry, root))}; {entry.title}: install the package again")
     for archive in entry.archives:
-        record["files"].append(_fetch_archive(archive, root, downloads, mirrors, patience))
+        try:
+            record["files"].append(_fetch_archive(archive, root, downloads, mirrors, patience))
+        except StorageError as error:
+            raise StorageError(f"{error}; {entry.by_hand}" if entry.by_hand else str(error)) from error
     for extra in sorted(entry.files, key=lambda item: item.optional):
         if extra.optional and record["left_out"]:  # where one cannot be reached, its neighbours cannot either
             record["left_out"].append({"path": extra.path, "reason": "not tried after the one above"})
@@ -73,6 +76,24 @@ def missing_parts(entry: Entry, root: Path) -> list[str]:
         if found < least:
             missing.append(f"{part}: {found} of {least} files")
     return missing
+
+
+def check_dataset(entry: Entry, root: Path, downloads: Path) -> list[str]:
+    """What is wrong with a tree and with the archives it came from; empty if nothing is.
+
+    Archives that are no longer there are not missed. Those without a published checksum are held to the recorded one.
+    """
+    problems = missing_parts(entry, root)
+    for archive in entry.archives:
+        target = downloads / archive.file
+        sha256 = archive.sha256 or _recorded(downloads / f"{archive.file}.sha256")
+        if not target.is_file():
+            continue
+        try:
+            check_file(target, sha256, archive.size)
+        except StorageError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _fetch_archive(
