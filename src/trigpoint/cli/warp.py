@@ -2,7 +2,8 @@
 
 Every pixel of the first photograph takes the nearest pixel of the second at its correspondence. Where that lies outside
 the second, the view is left white, or with --clamp takes the border's pixel. By default PUMP matches coarse to fine and
-its matches are densified; the matches of other methods, or those of a file, are densified as they are.
+its matches are densified. Matches of other methods, or those of a file, are densified after those without neighbours
+that agree are left out.
 """
 
 import argparse
@@ -23,6 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image1", type=Path, help="photograph that gives the pixels")
     add_method_arguments(parser)
     parser.add_argument("--corres", type=Path, help="correspondences of `trigpoint match`, instead of matching")
+    parser.add_argument(
+        "--locality",
+        type=float,
+        default=10.0,
+        help="matches that are not dense: neighbours are 4 times as many px apart",
+    )
+    parser.add_argument(
+        "--min-cc-size", type=int, default=10, help="and groups of neighbours that agree must exceed this; 0 keeps all"
+    )
     parser.add_argument("--clamp", action="store_true", help="places outside take the border's pixel, as the original")
     parser.add_argument(
         "--output",
@@ -36,7 +46,8 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
     import PIL.Image
 
-    from trigpoint.export.pump_npz import read_corres, write_corres
+    from trigpoint.export.pump_npz import is_dense, read_corres, write_corres
+    from trigpoint.matching.pump.post_filter import post_filter
     from trigpoint.methods.dense_rows import dense_field
     from trigpoint.methods.two_images import load_two
     from trigpoint.report.drawing import FORMATS, save_picture
@@ -52,6 +63,10 @@ def run(args: argparse.Namespace) -> None:
         start = time.perf_counter()
         rows, name = matcher.match_rows(image0, image1), matcher.name
         _logger.info("%d correspondences in %.1f s", len(rows), time.perf_counter() - start)
+    if not is_dense(rows) and args.min_cc_size > 0:
+        filtered = post_filter(rows, locality=args.locality, min_cc_size=args.min_cc_size).rows
+        _logger.info("%d of %d matches have neighbours that agree", len(filtered), len(rows))
+        rows = filtered
     targets = dense_field(rows, image0.size, image1.size, "left")
     if np.isnan(targets).all():
         raise EmptyResultError(f"{name}: {len(rows)} matches are too few for a view; it takes 4 that are not on a line")

@@ -21,6 +21,7 @@ MARGIN_PX = 18
 TEXT_PX = 19
 TEXT_COLOR = (28, 36, 48)
 GROUND = (255, 255, 255)
+FRAME = (196, 202, 210)  # around panels, which may be white at their border
 PRINT_DPI = 300
 FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 Color = tuple[int, int, int]
@@ -78,9 +79,12 @@ class Figure:
     def render(self, layer: PIL.Image.Image | None = None) -> PIL.Image.Image:
         """The figure with its pictures and words, and a layer of marks over the pictures."""
         canvas = PIL.Image.new("RGB", self._size, GROUND)
+        frame = PIL.ImageDraw.Draw(canvas)
         for panels in self.rows:
             for panel in panels:
                 canvas.paste(panel.picture, (int(panel.left), int(panel.top)))
+                right, bottom = panel.left + panel.picture.width, panel.top + panel.picture.height
+                frame.rectangle((panel.left - 1, panel.top - 1, right, bottom), outline=FRAME)
         if layer is not None:
             smooth = layer.resize(self._size, PIL.Image.Resampling.BOX)
             canvas.paste(smooth, mask=smooth.getchannel("A"))

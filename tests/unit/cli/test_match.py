@@ -140,7 +140,7 @@ def test_warp_matches_builds_the_view_and_writes_all_three_files(
 
 
 def test_warp_takes_a_file_and_may_clamp(photographs: tuple[Path, Path], corres: Path, tmp_path: Path) -> None:
-    for name, more in (("masked", []), ("clamped", ["--clamp"])):
+    for name, more in (("masked", ["--locality", "12", "--min-cc-size", "3"]), ("clamped", ["--clamp"])):
         assert run("warp", *photographs, "--corres", corres, *more, "--output", tmp_path / name) == 0
     masked, clamped = (np.asarray(PIL.Image.open(tmp_path / name / "warped.png")) for name in ("masked", "clamped"))
     assert (masked[:, :7] == 255).all()
@@ -152,6 +152,7 @@ def test_warp_takes_a_file_and_may_clamp(photographs: tuple[Path, Path], corres:
 
 def test_too_few_matches_for_a_view_are_said(photographs: tuple[Path, Path], tmp_path: Path, capsys) -> None:
     write_corres(tmp_path / "few.npz", np.zeros((3, 6)))
-    assert run("warp", *photographs, "--corres", tmp_path / "few.npz", "--output", tmp_path / "made") == 2
+    options = ["--corres", tmp_path / "few.npz", "--min-cc-size", "0"]
+    assert run("warp", *photographs, *options, "--output", tmp_path / "made") == 2
     assert "3 matches are too few for a view" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "made").exists()
