@@ -412,7 +412,8 @@ def _(bench: Bench) -> None:
     (bench.root / "images/images_upright/db").mkdir(parents=True)
     bench.prepare(layout="aachen")
     assert (
-        "missing 3D-models/database_intrinsics.txt (from 3D-models/), 3D-models/aachen_cvpr2018_db.nvm" in bench.error
+        "missing 3D-models/aachen_cvpr2018_db.nvm (from 3D-models/aachen_cvpr2018_db.nvm),"
+        " 3D-models/database_intrinsics.txt" in bench.error
     )
 
 
