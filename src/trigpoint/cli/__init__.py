@@ -37,6 +37,7 @@ COMMANDS = {
     "match": "correspondences of two photographs, as a file and a picture",
     "warp": "one photograph's view built from another's pixels",
     "view-corres": "show a file of correspondences, as a picture and a page to browse",
+    "view-h5": "show the keypoints or matches of HDF5 files over their photographs",
     "export": "write a run for another tool: DISK, IMW, hloc, COLMAP, kapture",
     "import-run": "read another tool's features and matches",
     "make-training-data": "DISK's training data of a COLMAP dense workspace",
