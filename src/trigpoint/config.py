@@ -297,7 +297,7 @@ def check_weights(config: Mapping[str, Any], dataset: str, run: str) -> None:
     for name in weights_of(config, dataset, run):
         if name in WEIGHTS and (cached_path(name).is_file() or WEIGHTS[name].urls or WEIGHTS[name].package):
             continue
-        if name in WEIGHTS or not Path(name).is_file():
+        if name in WEIGHTS or not Path(name).exists():  # PoSFeat's are folders
             try:
                 resolve_weights(name)
             except WeightsError as error:
