@@ -1,10 +1,8 @@
 """All queries of a dataset against a map: poses.txt and localization.json."""
 
-import itertools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,8 @@ import numpy as np
 from trigpoint.errors import DataError
 from trigpoint.localization.absolute_pose import PoseEstimate, estimate_pose, point_matches
 from trigpoint.localization.covisibility import covisibility_clusters
+from trigpoint.localization.query import Map, Outcome, Query, batches, query_camera, read_map, without_pose
+from trigpoint.localization.registration import register_queries
 from trigpoint.localization.settings import LocalizationSettings
 from trigpoint.log import progress
 from trigpoint.storage import colmap
@@ -20,36 +20,9 @@ from trigpoint.storage.features import FeatureReader
 from trigpoint.storage.json_files import write_json
 from trigpoint.storage.matches import MatchReader
 from trigpoint.storage.poses import write_poses
-from trigpoint.types import Camera, Dataset, DatasetImage, Pose
+from trigpoint.types import Dataset, DatasetImage
 
 logger = logging.getLogger(__name__)
-DEFAULT_FOCAL_FACTOR = 1.2  # times the longer side: where the estimation of an unknown focal length starts
-QUERIES_AT_ONCE = 64  # bounds the keypoints in memory
-
-
-@dataclass(frozen=True)
-class Map:
-    """What localization needs of a model: point positions, and which point each reference keypoint observes."""
-
-    positions: dict[int, np.ndarray]
-    points_of_reference: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Query:
-    """One query with its keypoints (N, 2) and its matches (M, 2) to each listed reference of the map."""
-
-    image: DatasetImage
-    keypoints: np.ndarray
-    indices: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a query; `row` is its entry in localization.json."""
-
-    row: dict[str, Any]
-    pose: Pose | None = None
 
 
 def localize_queries(
@@ -87,32 +60,25 @@ def localize_queries(
     references = _references(dataset, pairs)
     scene = read_map(model)
     images = dataset.with_role("query")
-    outcomes: list[Outcome] = []
     with (
         FeatureReader(features) as reader,
         MatchReader(matches) as match_reader,
         ThreadPoolExecutor(num_threads) as pool,
     ):
         queries = (_read_query(image, references.get(image.name, []), scene, reader, match_reader) for image in images)
-        done = itertools.chain.from_iterable(
-            pool.map(lambda query: localize(query, scene, settings), batch) for batch in _batches(queries)
-        )
-        outcomes.extend(progress(done, "queries", total=len(images)))
+        counted = progress(queries, "queries", total=len(images))
+        if settings.protocol == "local_feature_challenge":
+            outcomes = register_queries(counted, scene, model, settings, pool)
+        else:
+            outcomes = [
+                outcome
+                for batch in batches(counted)
+                for outcome in pool.map(lambda query: localize(query, scene, settings), batch)
+            ]
     located = {outcome.row["name"]: outcome.pose for outcome in outcomes if outcome.pose is not None}
     write_poses(poses, located)
     write_json(log, {"queries": [outcome.row for outcome in outcomes]}, kind="localization")
     logger.info("%d of %d queries localized", len(located), len(images))
-
-
-def read_map(model: Path) -> Map:
-    """A model's points and the observations of its registered images."""
-    reconstruction = colmap.read_model(model)
-    return Map(
-        positions={point_id: np.array(point.xyz) for point_id, point in reconstruction.points3D.items()},
-        points_of_reference={
-            name: colmap.observed_points(image) for name, image in colmap.registered_images(reconstruction).items()
-        },
-    )
 
 
 def localize(query: Query, scene: Map, settings: LocalizationSettings) -> Outcome:
@@ -120,7 +86,7 @@ def localize(query: Query, scene: Map, settings: LocalizationSettings) -> Outcom
     row: dict[str, Any] = {"name": query.image.name, "split": query.image.split}
     if not query.indices:
         return Outcome({**row, "status": "no pairs", "num_matches": 0, "num_inliers": 0, "references": []})
-    camera = _camera(query.image, settings)
+    camera = query_camera(query.image, settings)
     clusters = [list(query.indices)]
     if settings.covisibility_clustering:
         clusters = covisibility_clusters({name: scene.points_of_reference[name] for name in query.indices})
@@ -145,29 +111,12 @@ def localize(query: Query, scene: Map, settings: LocalizationSettings) -> Outcom
         return Outcome(
             {**row, "status": "localized", "cluster": number, **_estimated(query.image, estimate)}, estimate.pose
         )
-    return Outcome({**row, **_failure(camera, most_matches, settings)})
-
-
-def _failure(camera: Camera | None, most_matches: int, settings: LocalizationSettings) -> dict[str, str]:
-    if camera is None:
-        reason = "no calibration in the dataset; add it, or set localization: {estimate_focal_length: true}"
-        return {"status": "failed", "reason": reason}
-    if most_matches < settings.min_num_inliers:
-        return {"status": "too few matches", "reason": f"{settings.min_num_inliers} are needed"}
-    return {"status": "failed", "reason": f"no pose with {settings.min_num_inliers} inliers"}
+    return Outcome({**row, **without_pose(camera, most_matches, settings.min_num_inliers)})
 
 
 def _estimated(image: DatasetImage, estimate: PoseEstimate) -> dict[str, Any]:
     """The focal length, where it was estimated."""
     return {} if image.camera else {"focal_length_px": colmap.focal_length_px(estimate.camera)}
-
-
-def _camera(image: DatasetImage, settings: LocalizationSettings) -> Camera | None:
-    """The query's calibration; without one a start to estimate the focal length from, if that is allowed."""
-    if image.camera is not None or not settings.estimate_focal_length:
-        return image.camera
-    focal = DEFAULT_FOCAL_FACTOR * max(image.size)
-    return colmap.guessed_camera(settings.camera_model, focal, image.size, has_prior=False)
 
 
 def _references(dataset: Dataset, pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -204,9 +153,3 @@ def _read_query(
                 " features, matches and map are of different runs"
             )
     return Query(image, keypoints, indices)
-
-
-def _batches(queries: Iterable[Query]) -> Iterator[list[Query]]:
-    iterator = iter(queries)
-    while batch := list(itertools.islice(iterator, QUERIES_AT_ONCE)):
-        yield batch

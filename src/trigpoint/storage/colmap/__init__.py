@@ -33,6 +33,7 @@ from trigpoint.storage.colmap.models import (
     read_model,
     registered_images,
 )
+from trigpoint.storage.colmap.registration import NewImage, register_images, verified_matches
 from trigpoint.storage.colmap.values import (
     absolute_pose,
     check_camera_model,
@@ -49,6 +50,7 @@ from trigpoint.storage.colmap.values import (
 __all__ = [
     "DatabaseSummary",
     "ModelStatistics",
+    "NewImage",
     "absolute_pose",
     "align_to_centers",
     "calibrate_focal_lengths",
@@ -70,6 +72,7 @@ __all__ = [
     "pycolmap",
     "read_model",
     "read_settings",
+    "register_images",
     "registered_images",
     "require_database",
     "seeded",
@@ -78,6 +81,7 @@ __all__ = [
     "to_colmap_camera",
     "to_rigid3d",
     "transaction",
+    "verified_matches",
     "verify_matches",
     "write_calibrated_geometry",
     "write_camera",
