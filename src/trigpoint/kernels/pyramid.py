@@ -39,28 +39,37 @@ class PyramidMatches:
 
 
 @dataclass(frozen=True)
-class Level:
-    """One level above level 0: shapes and what every backend needs to join four children of the level below.
+class LevelShape:
+    """One level above level 0.
 
     Attributes:
         number: 1, 2, ...
         grid: rows and columns of parents.
         size: rows and columns of its map of image 1.
-        child_grid, child_size: the same of the level below.
         gap_next, gap_before: parent row y has the child rows y + gap_next, looked up one map row on, and
             y - gap_before, one map row back; columns alike.
-        child_weights: child_grid, float32.
-        weights: grid, float32: the sum of the existing children's weights.
-        divisors: grid + (4, 4), float32, by row mask and column mask (NUM_MASKS); infinite where nothing is visible.
     """
 
     number: int
     grid: tuple[int, int]
     size: tuple[int, int]
-    child_grid: tuple[int, int]
-    child_size: tuple[int, int]
     gap_next: int
     gap_before: int
+
+
+@dataclass(frozen=True)
+class Level(LevelShape):
+    """A level with what every backend needs to join four children of the level below.
+
+    Attributes:
+        child_grid, child_size: as `grid` and `size`, of the level below.
+        child_weights: child_grid, float32.
+        weights: grid, float32: the sum of the existing children's weights.
+        divisors: grid + (4, 4), float32, by row mask and column mask (NUM_MASKS); infinite where nothing is visible.
+    """
+
+    child_grid: tuple[int, int]
+    child_size: tuple[int, int]
     child_weights: Tensor
     weights: Tensor
     divisors: Tensor
@@ -136,11 +145,39 @@ def _bit(offset: int) -> int:
     return 1 if offset > 0 else 2
 
 
+def level_shapes(grid: tuple[int, int], size: tuple[int, int], levels: int, min_shape: int) -> tuple[LevelShape, ...]:
+    """Shapes of the levels above level 0; arguments as of `plan_levels`."""
+    found: list[LevelShape] = []
+    weights = [torch.ones(side) for side in grid]  # a parent's weight is that of its row times that of its column
+    while len(found) < levels:
+        number = len(found) + 1
+        weights = [_joined(number, side) for side in weights]
+        if not all(bool(side.any()) for side in weights):
+            break
+        size = pooled_size(size)
+        found.append(LevelShape(number, (len(weights[0]), len(weights[1])), size, *gaps(number)))
+        if min(size) <= min_shape:
+            break
+    return tuple(found)
+
+
+def _joined(level: int, weights: Tensor) -> Tensor:
+    """Weights of the rows (or columns) of parents from those of their children."""
+    gap_next, gap_before = gaps(level)
+    joined = weights.new_zeros(len(weights) + (level == 1))
+    for shift in (gap_next, -gap_before):
+        parents, sources = shifted(len(joined), len(weights), shift)
+        joined[parents] += weights[sources]
+    return joined
+
+
 @lru_cache(maxsize=16)
 def plan_levels(
     grid: tuple[int, int], size: tuple[int, int], levels: int, min_shape: int, border: float
 ) -> tuple[Level, ...]:
     """The levels above level 0 for unit weights, on the CPU; kept for the last sixteen sizes.
+
+    A level whose parents have no child ends the pyramid and is not kept.
 
     Args:
         grid: rows and columns of patches of image 0.
@@ -151,14 +188,10 @@ def plan_levels(
     """
     plan: list[Level] = []
     weights = torch.ones(grid)
-    while len(plan) < levels:
-        level = make_level(len(plan) + 1, weights, size, border)
-        if not bool(level.weights.any()):
-            break
+    for shape in level_shapes(grid, size, levels, min_shape):
+        level = make_level(shape.number, weights, size, border)
         plan.append(level)
         weights, size = level.weights, level.size
-        if min(size) <= min_shape:
-            break
     return tuple(plan)
 
 
@@ -207,7 +240,7 @@ def estimate_pyramid(
     from trigpoint.kernels import pyramid_cpu
     from trigpoint.kernels.library import library_or_none
 
-    plan = plan_levels(size0, size1, levels, min_shape, 0.9)
+    plan = level_shapes(size0, size1, levels, min_shape)
     flops = 2 * channels * size0[0] * size0[1] * size1[0] * size1[1]
     if library_or_none() is not None:
         workspace = pyramid_cpu.workspace_bytes(channels, size0, size1, plan, dtype, positions)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trigpoint.errors import SettingsError
 from trigpoint.kernels import library as compiled
-from trigpoint.kernels.pyramid import BLOCK, Level, PyramidMatches, plan_levels
+from trigpoint.kernels.pyramid import BLOCK, Level, LevelShape, PyramidMatches, plan_levels
 
 DTYPES = {"float32": compiled.FLOAT32, "bfloat16": compiled.BFLOAT16}
 POSITIONS = {"stored": compiled.STORED, "recomputed": compiled.RECOMPUTED}
@@ -34,8 +34,9 @@ def match_pyramid(
         raise SettingsError(f"dtype '{dtype}': on a CPU one of {', '.join(DTYPES)}")
     library = compiled.load_library()
     plan = plan_levels((desc0.shape[1], desc0.shape[2]), (desc1.shape[1], desc1.shape[2]), levels, min_shape, border)
-    problem, kept = _problem(desc0.shape, desc1.shape, plan, power, dtype)
+    problem = _problem(desc0.shape[0], plan, power, dtype)
     problem.desc0, problem.desc1 = _map(desc0), _map(desc1)
+    _set_weights(problem, plan)
     problem.positions = POSITIONS[choose_positions(library, problem) if positions == "auto" else positions]
     grid, blocks = desc0.shape[1:], (desc1.shape[1] // BLOCK, desc1.shape[2] // BLOCK)
     found = PyramidMatches(
@@ -49,7 +50,6 @@ def match_pyramid(
     result = compiled.Result(*(getattr(found, field[0]).data_ptr() for field in compiled.Result._fields_))
     if library.tp_match_pyramid_cpu(ctypes.byref(problem), ctypes.byref(result)) != 0:
         raise SettingsError(compiled.last_error(library))
-    del kept
     return found
 
 
@@ -70,16 +70,20 @@ def choose_positions(library: ctypes.CDLL, problem: compiled.Problem) -> str:
 
 
 def workspace_bytes(
-    channels: int, size0: tuple[int, int], size1: tuple[int, int], plan: Sequence[Level], dtype: str, positions: str
+    channels: int,
+    size0: tuple[int, int],
+    size1: tuple[int, int],
+    plan: Sequence[LevelShape],
+    dtype: str,
+    positions: str,
 ) -> int:
     """Bytes of workspace of one matching, exactly."""
     library = compiled.load_library()
-    problem, kept = _problem((channels, *size0), (channels, *size1), plan, 1.5, dtype)
+    problem = _problem(channels, plan, 1.5, dtype)
     problem.desc0 = compiled.Map(None, *size0, 0, 0, 0)
     problem.desc1 = compiled.Map(None, *size1, 0, 0, 0)
     problem.positions = POSITIONS[positions]
     found = int(library.tp_pyramid_cpu_bytes(ctypes.byref(problem)))
-    del kept
     if found < 0:
         raise SettingsError(compiled.last_error(library))
     return found
@@ -103,22 +107,25 @@ def _map(desc: Tensor) -> compiled.Map:
     return compiled.Map(desc.data_ptr(), *desc.shape[1:], *desc.stride())
 
 
-def _problem(
-    shape0: Sequence[int], shape1: Sequence[int], plan: Sequence[Level], power: float, dtype: str
-) -> tuple[compiled.Problem, object]:
-    """The problem without descriptors and positions, and what must live as long."""
-    array = (compiled.LevelStruct * max(1, len(plan)))()
-    kept = [(level.child_weights.contiguous(), level.divisors.contiguous()) for level in plan]
-    for struct, level, (weights, divisors) in zip(array, plan, kept, strict=False):
+def _problem(channels: int, plan: Sequence[LevelShape], power: float, dtype: str) -> compiled.Problem:
+    """The problem without descriptors, weights and positions."""
+    levels = (compiled.LevelStruct * max(1, len(plan)))()
+    for struct, level in zip(levels, plan, strict=False):
         struct.grid_rows, struct.grid_columns = level.grid
         struct.rows, struct.columns = level.size
         struct.gap_next, struct.gap_before = level.gap_next, level.gap_before
-        struct.child_weights, struct.divisors = weights.data_ptr(), divisors.data_ptr()
     problem = compiled.Problem()
-    problem.channels = shape0[0]
-    problem.levels = array
+    problem.channels = channels
+    problem.levels = levels
     problem.num_levels = len(plan)
     problem.power = power
     problem.dtype = DTYPES[dtype]
     problem.threads = torch.get_num_threads()
-    return problem, (array, kept)
+    return problem
+
+
+def _set_weights(problem: compiled.Problem, plan: Sequence[Level]) -> None:
+    """The plan must live as long as the problem; its tensors are dense."""
+    for number, level in enumerate(plan):
+        problem.levels[number].child_weights = level.child_weights.data_ptr()
+        problem.levels[number].divisors = level.divisors.data_ptr()
