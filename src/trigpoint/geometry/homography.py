@@ -1,0 +1,35 @@
+"""Plane-to-plane maps: points through a homography, and how far matches are from it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trigpoint.errors import ShapeError
+
+
+def apply_homography(xy: NDArray[np.floating], H: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Points (N, 2) mapped by H (3, 3), float64; a point of the line that goes to infinity gives infinite values."""
+    if xy.ndim != 2 or xy.shape[1] != 2 or H.shape != (3, 3):
+        raise ShapeError(f"points {xy.shape} and homography {H.shape}, expected (N, 2) and (3, 3)")
+    mapped = xy.astype(np.float64) @ H[:, :2].T.astype(np.float64) + H[:, 2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result: NDArray[np.float64] = mapped[:, :2] / mapped[:, 2:]
+    result[mapped[:, 2] == 0] = np.inf
+    return result
+
+
+def transfer_errors_px(
+    xy0: NDArray[np.floating], xy1: NDArray[np.floating], H: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Distance of each point of image 1 from where H puts its partner of image 0.
+
+    Args:
+        xy0: (M, 2) pixels of image 0.
+        xy1: (M, 2) pixels of image 1.
+        H: (3, 3), image 1 from image 0.
+
+    Returns:
+        (M,) pixels.
+    """
+    if len(xy0) != len(xy1):
+        raise ShapeError(f"{len(xy0)} points have {len(xy1)} partners")
+    return np.linalg.norm(apply_homography(xy0, H) - xy1, axis=1)
