@@ -86,23 +86,29 @@ int fail(const std::string& message) {
 
 }  // namespace trigpoint
 
-extern "C" TP_EXPORT const char* tp_emulated_error(void) { return trigpoint::last_error.c_str(); }
+static int64_t scratch = trigpoint::SCRATCH_BYTES;
 
-extern "C" TP_EXPORT int64_t tp_pyramid_emulated_bytes(const tp_pyramid* problem, int64_t scratch) {
+extern "C" TP_EXPORT void tp_emulated_scratch(int64_t bytes) { scratch = bytes; }
+
+const char* tp_last_error(void) { return trigpoint::last_error.c_str(); }
+
+int64_t tp_pyramid_cuda_bytes(const tp_pyramid* problem) {
     int64_t bytes = -1;
-    trigpoint::with_schedule(*problem, nullptr, [&](const auto& schedule) {
+    if (trigpoint::refuse(*problem)) return bytes;
+    const auto count = [&](const auto& schedule) {
         bytes = schedule.bytes();
         return 0;
-    }, scratch);
+    };
+    trigpoint::with_schedule(*problem, nullptr, count, scratch);
     return bytes;
 }
 
-extern "C" TP_EXPORT int tp_match_pyramid_emulated(const tp_pyramid* problem, const tp_pyramid_result* result,
-                                                   void* workspace, int64_t scratch) {
+int tp_match_pyramid_cuda(const tp_pyramid* problem, const tp_pyramid_result* result, void* workspace, void*) {
     if (trigpoint::refuse(*problem)) return 1;
-    return trigpoint::with_schedule(*problem, static_cast<char*>(workspace), [&](const auto& schedule) {
+    const auto run = [&](const auto& schedule) {
         trigpoint::HostLauncher launcher;
         schedule.run(launcher, *result);
         return 0;
-    }, scratch);
+    };
+    return trigpoint::with_schedule(*problem, static_cast<char*>(workspace), run, scratch);
 }

@@ -144,10 +144,18 @@ def _package(name: str, feature: str) -> Finding:
 
 
 def _kernels() -> Finding:
-    from trigpoint.kernels import BACKENDS
+    from trigpoint.kernels import library
 
-    backends = ", ".join(name for name in BACKENDS if name != "auto")
-    return Finding("kernels", "ok", f"backends: {backends}")
+    feature = "fast matching (everything works without, many times slower)"
+    try:
+        compiled = library.load_library()
+    except TrigpointError as error:
+        found, _, cure = str(error).partition("; ")
+        return Finding("kernels", "absent", found, feature, cure)
+    cuda = "CUDA" if compiled.tp_cuda_built() else "no CUDA side"
+    if compiled.tp_cuda_built() and compiled.tp_cuda_devices() == 0:
+        cuda = f"CUDA, but {library.last_error(compiled)}"
+    return Finding("kernels", "ok", f"compiled: cpu-{compiled.tp_cpu_isa().decode()}; {cuda}")
 
 
 def _mitsuba() -> Finding:

@@ -1,6 +1,5 @@
 """The CUDA side's pyramid without a GPU: its functions and its schedule, compiled for the host, equal the reference."""
 
-from ctypes import c_void_p
 from dataclasses import fields
 
 import pytest
@@ -9,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kernel_emulation import Emulation, Result
+from kernel_emulation import Emulation
+from trigpoint.errors import SettingsError
+from trigpoint.kernels import library, pyramid_cuda
 from trigpoint.kernels import pyramid_reference as reference
 from trigpoint.kernels.pyramid import PyramidMatches, plan_levels
 
@@ -36,7 +37,7 @@ def eighths(shape: tuple[int, ...], largest: int, seed: int) -> Tensor:
 sides = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 40), st.integers(1, 70))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=sides,
     channels=st.integers(1, 40),
@@ -60,7 +61,8 @@ def test_float32_has_the_bits_of_the_reference(
 ) -> None:
     desc0, desc1 = eighths((channels, *sizes[:2]), largest, seed), eighths((channels, *sizes[2:]), largest, seed + 1)
     rules = {"levels": 99, "min_shape": min_shape, "power": power, "border": 0.9}
-    found = emulation.match(desc0, desc1, positions=positions, scratch=scratch, **rules)
+    emulation.scratch(scratch)
+    found = emulation.match(desc0, desc1, positions=positions, **rules)
     assert_equal(found, reference.match_pyramid(desc0, desc1, **rules))
 
 
@@ -110,13 +112,19 @@ def test_views_that_are_not_contiguous(emulation: Emulation) -> None:
 
 @pytest.mark.parametrize(("positions", "most"), [("recomputed", 3.4), ("stored", 4.0)])
 def test_memory_of_a_600x450_pair(emulation: Emulation, positions: str, most: float) -> None:
-    descriptors = 4 * 128 * (112 * 150 + 448 * 600)
-    assert (emulation.bytes((112, 150), (448, 600), "float16", positions) + descriptors) / GIGABYTE < most
+    emulation.scratch(80 << 20)
+    grid, size = (112, 150), (448, 600)
+    plan = plan_levels(grid, size, 99, 5, 0.9)
+    desc0, desc1 = torch.zeros(1).expand(128, *grid), torch.zeros(1).expand(128, *size)
+    tables = pyramid_cuda.Tables(plan, torch.device("cpu"))
+    problem = pyramid_cuda._problem(desc0, desc1, plan, tables, 1.5, library.FLOAT16)
+    workspace = pyramid_cuda._choose_positions(emulation.library, problem, positions, torch.device("cpu"))
+    assert (workspace + 4 * (desc0.numel() + desc1.numel())) / GIGABYTE < most
 
 
 def test_what_32_bit_indices_cannot_count_is_refused(emulation: Emulation) -> None:
-    small = torch.zeros(1, 4, 4)
-    problem, _ = emulation.problem(small, small, 0, 5, 1.5, 0.9, "float32", "stored")
-    problem.desc0.rows = 1 << 27
-    with pytest.raises(RuntimeError, match="patches"):
-        emulation.run(problem, Result(), c_void_p(), 0)
+    wide, small = torch.zeros(1).expand(1, 1 << 14, 1 << 14), torch.zeros(1, 4, 4)
+    tables = pyramid_cuda.Tables((), torch.device("cpu"))
+    problem = pyramid_cuda._problem(wide, small, (), tables, 1.5, library.FLOAT32)
+    with pytest.raises(SettingsError, match="patches"):
+        pyramid_cuda._choose_positions(emulation.library, problem, "stored", torch.device("cpu"))

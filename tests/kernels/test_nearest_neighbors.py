@@ -4,12 +4,16 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trigpoint.errors import SettingsError, ShapeError
-from trigpoint.kernels import mutual_nearest_neighbors, reference
+from trigpoint.kernels import library, mutual_nearest_neighbors, nearest_cpu, reference, usage
 from trigpoint.kernels.nearest_neighbors import two_nearest
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+needs_library = pytest.mark.skipif(library.library_or_none() is None, reason="the kernels are not built")
+BACKENDS = ["reference", "torch", pytest.param("cpu", marks=needs_library)]
 DEVICES = ["cpu", pytest.param("cuda", marks=[needs_cuda, pytest.mark.gpu])]
 
 
@@ -37,6 +41,37 @@ def test_streamed_two_nearest_equal_the_reference(sizes: tuple[int, int], device
             torch.testing.assert_close(found.second, expected.second, rtol=0, atol=1e-6)
 
 
+@needs_library
+@settings(max_examples=80, deadline=None)
+@given(
+    sizes=st.tuples(st.integers(1, 250), st.integers(1, 250)),
+    width=st.integers(1, 40),
+    seed=st.integers(0, 1 << 30),
+    threads=st.integers(1, 3),
+)
+def test_compiled_two_nearest_equal_the_reference(sizes: tuple[int, int], width: int, seed: int, threads: int) -> None:
+    """Multiples of 1/8: products are exact in any order of summation, and ties are many."""
+    generator = torch.Generator().manual_seed(seed)
+    desc0, desc1 = (torch.randint(-3, 4, (num, width), generator=generator).float() / 8 for num in sizes)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = nearest_cpu.two_nearest(desc0, desc1.T.contiguous().T)
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(found, reference.two_nearest(desc0, desc1), strict=True):
+        assert torch.equal(one.index, other.index)
+        assert torch.equal(one.best, other.best) and torch.equal(one.second, other.second)
+
+
+@needs_library
+def test_auto_takes_the_compiled_form_where_it_is_faster() -> None:
+    before = usage.answers()
+    mutual_nearest_neighbors(unit(5, 1), unit(6, 2))
+    name = "cpu-" if nearest_cpu.is_faster() else "torch-cpu"
+    assert [answer.startswith(name) for answer in usage.backends_since(before)] == [True]
+
+
 @pytest.mark.parametrize("ratio", [None, 1.0, 0.9])
 @pytest.mark.parametrize("distance", ["euclidean", "angle"])
 @pytest.mark.parametrize("device", DEVICES)
@@ -46,14 +81,16 @@ def test_backends_agree(ratio: float | None, distance: str, device: str) -> None
     desc1[20], desc1[40] = desc1[3], desc1[3]  # ties
     found, expected = (
         mutual_nearest_neighbors(desc0, desc1, ratio=ratio, distance=distance, max_distance=0.5, backend=backend)
-        for backend in ("torch", "reference")
+        for backend in ("auto", "reference")
     )
+    streamed = mutual_nearest_neighbors(desc0, desc1, ratio=ratio, distance=distance, max_distance=0.5, backend="torch")
     assert len(expected.indices) > 20
+    assert torch.equal(streamed.indices, found.indices)
     torch.testing.assert_close(found.indices, expected.indices)
     torch.testing.assert_close(found.similarity, expected.similarity, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("backend", ["reference", "torch"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_hand_made_angles(backend: str) -> None:
     desc0, desc1 = at_angles([0, 40, 90]), at_angles([1, 43, 50])
 
@@ -66,14 +103,14 @@ def test_hand_made_angles(backend: str) -> None:
     assert pairs(distance="angle", max_distance=math.radians(2)) == [[0, 0]]
 
 
-@pytest.mark.parametrize("backend", ["reference", "torch"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_first_of_equal_candidates_wins_and_the_ratio_test_refuses_them(backend: str) -> None:
     desc0, desc1 = at_angles([10, 10]), at_angles([10, 10, 80])
     assert mutual_nearest_neighbors(desc0, desc1, backend=backend).indices.tolist() == [[0, 0]]
     assert mutual_nearest_neighbors(desc0, desc1, ratio=1.0, backend=backend).indices.tolist() == []
 
 
-@pytest.mark.parametrize("backend", ["reference", "torch"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_lone_candidate_passes_the_ratio_test(backend: str) -> None:
     found = mutual_nearest_neighbors(at_angles([0]), at_angles([30]), ratio=0.8, backend=backend)
     assert found.indices.tolist() == [[0, 0]]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trigpoint.kernels.nearest_neighbors import MutualMatches
     from trigpoint.kernels.pyramid import PyramidCost, PyramidMatches
 
-BACKENDS = ("auto", "reference", "torch")
+BACKENDS = ("auto", "reference", "torch", "cpu")
 DISTANCES = ("euclidean", "angle")
 PYRAMID_BACKENDS = ("auto", "reference", "cpu", "cuda")
 PYRAMID_DTYPES = ("float32", "bfloat16", "float16")
@@ -43,18 +43,18 @@ def mutual_nearest_neighbors(
         ratio: above 0; 1 refuses ties only; None makes no ratio test.
         distance: `euclidean`: sqrt(2 max(1 - a.b, 1e-6)), DISK's; `angle`: arccos(a.b) in radians, COLMAP's.
         max_distance: None accepts all.
-        backend: one of BACKENDS.
+        backend: one of BACKENDS; `auto` takes the compiled `cpu` for CPU tensors where it is there and faster.
 
     Returns:
         Indices (K, 2) int64, sorted by the first, and dot products (K,) float32.
 
     Raises:
         ShapeError: the two are not matrices of float32 of equal width on one device.
-        SettingsError: an unknown distance or backend, or a ratio that is not positive.
+        SettingsError: an unknown distance or backend, one that is not there, or a ratio that is not positive.
     """
     import torch
 
-    from trigpoint.kernels import nearest_neighbors, reference, usage
+    from trigpoint.kernels import nearest_cpu, nearest_neighbors, reference, usage
 
     if desc0.ndim != 2 or desc1.ndim != 2 or desc0.shape[1] != desc1.shape[1]:
         raise ShapeError(f"descriptors are {tuple(desc0.shape)} and {tuple(desc1.shape)}, expected (N, D) and (M, D)")
@@ -71,9 +71,15 @@ def mutual_nearest_neighbors(
         raise SettingsError(f"ratio must be above 0, got {ratio}")
     if len(desc0) == 0 or len(desc1) == 0:
         return nearest_neighbors.no_matches(desc0.device)
-    compute = reference if backend == "reference" else nearest_neighbors
-    usage.note("mutual_nearest_neighbors", "reference" if backend == "reference" else f"torch-{desc0.device.type}")
-    nearest0, nearest1 = compute.two_nearest(desc0, desc1)
+    chosen = backend
+    if backend == "auto":
+        compiled = desc0.device.type == "cpu" and desc0.shape[1] > 0 and nearest_cpu.is_faster()
+        chosen = "cpu" if compiled else "torch"
+    elif backend == "cpu":
+        _choose_backend(backend, desc0.device.type)
+    usage.note("mutual_nearest_neighbors", f"torch-{desc0.device.type}" if chosen == "torch" else _full_name(chosen))
+    two_nearest = {"reference": reference, "torch": nearest_neighbors, "cpu": nearest_cpu}[chosen].two_nearest
+    nearest0, nearest1 = two_nearest(desc0.detach(), desc1.detach()) if chosen == "cpu" else two_nearest(desc0, desc1)
     return nearest_neighbors.mutual_matches(nearest0, nearest1, ratio, distance, max_distance)
 
 
@@ -121,9 +127,10 @@ def match_pyramid(
         return pyramid_reference.match_pyramid(
             products0, products1, levels=levels, min_shape=min_shape, power=power, border=border
         )
-    from trigpoint.kernels import pyramid_cpu
+    from trigpoint.kernels import pyramid_cpu, pyramid_cuda
 
-    return pyramid_cpu.match_pyramid(
+    compiled = pyramid_cpu if chosen == "cpu" else pyramid_cuda
+    return compiled.match_pyramid(
         desc0,
         desc1,
         levels=levels,
@@ -200,22 +207,28 @@ def backend_in_use(device: str) -> str:
 
 
 def _choose_backend(backend: str, device: str) -> str:
-    """`reference` or `cpu` for tensors on a device; a named backend that is missing is an error."""
-    from trigpoint.kernels import library
+    """`reference`, `cpu` or `cuda` for tensors on a device; a named backend that is missing is an error."""
+    from trigpoint.kernels import library, pyramid_cuda
 
     if backend == "auto":
-        return "cpu" if device == "cpu" and library.library_or_none() is not None else "reference"
+        there = pyramid_cuda.is_there() if device == "cuda" else library.library_or_none() is not None
+        return device if there else "reference"
     if backend == "reference":
         return backend
     if backend != device:
         raise SettingsError(f"backend '{backend}': the tensors are on {device}")
-    if backend == "cuda":
-        raise SettingsError("backend 'cuda': the compiled kernels have no CUDA side")
     library.load_library()
+    if backend == "cuda" and (refusal := pyramid_cuda.refusal()) is not None:
+        raise SettingsError(f"backend 'cuda': {refusal}")
     return backend
 
 
 def _full_name(backend: str) -> str:
+    """With the instructions: `cpu-avx512`, `cuda-sm90`."""
     from trigpoint.kernels import library
 
+    if backend == "cuda":
+        import torch
+
+        return "cuda-sm{}{}".format(*torch.cuda.get_device_capability())
     return f"cpu-{library.load_library().tp_cpu_isa().decode()}" if backend == "cpu" else backend
