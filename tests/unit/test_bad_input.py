@@ -651,6 +651,19 @@ def _(bench: Bench) -> None:
     assert not (bench.folder / "run").exists()
 
 
+@case("checkpoint-missing")
+def _(bench: Bench) -> None:
+    bench.two_photos()
+    bench.prepare()
+    (bench.folder / "pairs.txt").write_text("one.png two.png\n")
+    files = ["--dataset", bench.folder / "dataset.json", "--pairs", bench.folder / "pairs.txt"]
+    settings = {"method": "pump", "settings": {"desc": "gone.pt"}}
+    bench.run("match-pairs", "--settings", json.dumps(settings), *files, "--output", bench.folder / "shard.h5")
+    assert "gone.pt: neither a file nor a registered checkpoint (" in bench.error
+    assert "pump-stytrf" in bench.error
+    assert not (bench.folder / "shard.h5").exists()
+
+
 @case("checkpoint-damaged")
 def _(bench: Bench) -> None:
     extract_with_weights(bench, b"no checkpoint")
