@@ -151,15 +151,15 @@ def stage(name):
     return stage_settings
 
 
-def pair_kind(wildcards, role):
-    return settings.pair_kind(
-        config, wildcards.dataset, wildcards.run, role, num_map_images(wildcards)
-    )
-
-
 @in_one_line
 def features_for_pairs(wildcards):
-    if pair_kind(wildcards, wildcards.role) == "retrieval":
+    if settings.pairs_need_features(
+        config,
+        wildcards.dataset,
+        wildcards.run,
+        wildcards.role,
+        num_map_images(wildcards),
+    ):
         run = settings.retrieval_run(config, wildcards.run)
         return f"work/{wildcards.dataset}/{run}/features.h5"
     return []
@@ -174,6 +174,24 @@ def given_for_pairs(wildcards):
         wildcards.role,
         num_map_images(wildcards),
     )
+
+
+def pairs_that_limit(wildcards):
+    """Given pair lists, where only the images in them need features."""
+    if "pairs" not in settings.run_settings(config, wildcards.dataset, wildcards.run):
+        return []
+    roles = settings.roles_that_limit(
+        config, wildcards.dataset, wildcards.run, num_map_images(wildcards)
+    )
+    return [
+        f"work/{wildcards.dataset}/{wildcards.run}/pairs/{role}.txt"
+        for role in roles
+        if role == "map" or has_queries(wildcards)
+    ]
+
+
+def limit_options(wildcards, input):
+    return ["--pairs", *input.pairs] if input.pairs else []
 
 
 def pair_lists(wildcards):

@@ -2,6 +2,7 @@ rule extract_features:
     input:
         dataset=ancient(dataset_file),
         weights=method_weights,
+        pairs=pairs_that_limit,
     output:
         features="work/{dataset}/{run}/features/{shard}.h5",
     log:
@@ -21,9 +22,10 @@ rule extract_features:
         settings=stage("features"),
         device=config["device"],
         images=shard_signature,
+        limit=limit_options,
     shell:
         "exec trigpoint extract-features --settings {params.settings:q}"
-        " --dataset {input.dataset} --shard {wildcards.shard} --device {params.device}"
+        " --dataset {input.dataset} {params.limit} --shard {wildcards.shard} --device {params.device}"
         " --num-workers {threads} --output {output.features} > {log} 2>&1"
 
 

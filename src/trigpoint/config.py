@@ -230,6 +230,26 @@ def pair_kind(config: Mapping[str, Any], dataset: str, run: str, role: str, num_
     return str(json.loads(stage_json(config, dataset, run, f"pairs.{role}", num_images))["kind"])
 
 
+def pairs_need_features(config: Mapping[str, Any], dataset: str, run: str, role: str, num_images: int) -> bool:
+    """Whether a pair list is made, or completed, by similar images."""
+    values = json.loads(stage_json(config, dataset, run, f"pairs.{role}", num_images))
+    return values["kind"] == "retrieval" or bool(values.get("retrieve_missing"))
+
+
+def roles_that_limit(config: Mapping[str, Any], dataset: str, run: str, num_images: int) -> list[str]:
+    """Roles whose pair lists are known before any feature and may leave images out, so that only theirs are extracted.
+
+    These are the given lists, the queries' only beside one of the map.
+    """
+
+    def is_given(role: str) -> bool:
+        return pair_kind(config, dataset, run, role, num_images) == "file" and not pairs_need_features(
+            config, dataset, run, role, num_images
+        )
+
+    return [role for role in ("map", "query") if is_given("map") and is_given(role)]
+
+
 def given_for_pairs(config: Mapping[str, Any], dataset: str, run: str, role: str, num_images: int) -> list[str]:
     """The user's own files that a pair list is made from: the list itself, or those of a COLMAP model.
 

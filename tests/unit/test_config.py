@@ -223,3 +223,19 @@ def test_weights_that_can_be_fetched_are_no_reason_to_refuse_and_others_are(with
         settings.check_runs(with_pairs, "demo")
     own.touch()
     settings.check_runs(with_pairs, "demo")
+
+
+def test_only_given_lists_limit_the_images_to_extract(config: dict) -> None:
+    cases = {
+        ("file", "file", False): ["map", "query"],
+        ("file", "file", True): ["map"],
+        ("file", "retrieval", False): ["map"],
+        ("poses", "file", False): [],
+        ("exhaustive", "retrieval", False): [],
+    }
+    for (of_map, of_query, retrieve), expected in cases.items():
+        query = {"kind": of_query, **({"retrieve_missing": True} if retrieve else {})}
+        config["datasets"]["demo"]["pairs"] = {"map": {"kind": of_map}, "query": query}
+        assert settings.roles_that_limit(config, "demo", "sift", 60) == expected
+        needs = settings.pairs_need_features(config, "demo", "sift", "query", 60)
+        assert needs == (retrieve or of_query == "retrieval")

@@ -32,11 +32,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     settings = stage_settings(args.settings, PairSettings, "list-pairs")
     dataset = read_dataset(args.dataset)
+    if settings.retrieve_missing and args.role == "map":
+        raise SettingsError("pairs: retrieve_missing is for queries; of the map images only those in pairs are used")
     pair_lists.require_images(dataset, args.role)
     pairs: list[Pair] = []
     if dataset.with_role(args.role):
         pairs = _choose(settings, args.role, dataset, args.features)
+    retrieved: list[Pair] = []
+    if settings.retrieve_missing:
+        listed = {name for pair in pairs for name in pair}
+        missing = [name for name in pair_lists.names_of(dataset, "query") if name not in listed]
+        if missing:
+            retrieved = pair_lists.query_pairs(_similar(settings, missing, dataset, args.features))
+            pairs = sorted({*pairs, *retrieved})
     head = pair_lists.check_pair_list(pairs, dataset, args.role, settings)
+    if retrieved:
+        head += f"; {len(missing)} queries in no pair of the list have similar images instead, {len(retrieved)} pairs"
     write_pairs(args.output, pairs, head)
     _logger.info("%s", head)
 
@@ -54,11 +65,15 @@ def _choose(settings: PairSettings, role: str, dataset: Dataset, features: Path 
     if settings.kind == "file":
         return pair_lists.file_pairs(dataset, role, settings.path)
     if settings.kind == "retrieval":
-        return _similar(settings, role, dataset, features)
+        neighbors = _similar(settings, pair_lists.names_of(dataset, role), dataset, features)
+        return pair_lists.unordered_pairs(neighbors) if role == "map" else pair_lists.query_pairs(neighbors)
     return _from_model(settings, dataset)
 
 
-def _similar(settings: PairSettings, role: str, dataset: Dataset, features: Path | None) -> list[Pair]:
+def _similar(
+    settings: PairSettings, images: list[str], dataset: Dataset, features: Path | None
+) -> dict[str, list[str]]:
+    """The map images most like each image, of those that have features."""
     from trigpoint.retrieval.neighbors import nearest_images
     from trigpoint.retrieval.vlad import VladSettings
     from trigpoint.storage.features import FeatureReader
@@ -68,10 +83,12 @@ def _similar(settings: PairSettings, role: str, dataset: Dataset, features: Path
     vlad = VladSettings(
         num_words=settings.num_words, max_training_descriptors=settings.max_training_descriptors, seed=settings.seed
     )
-    images, references = pair_lists.names_of(dataset, role), pair_lists.names_of(dataset, "map")
+    references = pair_lists.names_of(dataset, "map")
     with FeatureReader(features) as reader:
-        neighbors = nearest_images(reader, images, references, settings.num_neighbors, vlad)
-    return pair_lists.unordered_pairs(neighbors) if role == "map" else pair_lists.query_pairs(neighbors)
+        extracted = [name for name in references if name in reader]  # only those in pairs, where a list is given
+        if len(extracted) < len(references):
+            _logger.info("%d of %d map images have features to be found by", len(extracted), len(references))
+        return nearest_images(reader, images, extracted, settings.num_neighbors, vlad)
 
 
 def _from_model(settings: PairSettings, dataset: Dataset) -> list[Pair]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from trigpoint.errors import DataError, EmptyResultError, SettingsError
+from trigpoint.settings import check_flag
 from trigpoint.storage.pairs import Pair, numbered_pairs
 from trigpoint.types import Dataset, Pose
 
@@ -32,6 +33,7 @@ class PairSettings:
     overlap: int = 10  # kind sequential: images after each image, in the order of their names
     quadratic_overlap: bool = True  # kind sequential: also those 2, 4, 8, ... images further, `overlap` of them
     path: str = ""  # kind file: the pair list; empty: the one that came with the dataset
+    retrieve_missing: bool = False  # kind file, of queries: those in no pair of the list get similar images instead
     model: str = ""  # COLMAP model of the map images; kind covisibility needs it, kind poses takes its poses
     max_distance: float | None = None  # kind poses: of camera centres, in the dataset's unit; null: no limit
     max_angle_deg: float = 45.0  # kind poses: between viewing directions
@@ -46,6 +48,9 @@ class PairSettings:
         for name in ("num_neighbors", "overlap", "min_shared_points", "num_words", "max_training_descriptors"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise SettingsError(f"pairs: {name} must be a whole number of at least 1, got {getattr(self, name)!r}")
+        check_flag("pairs", "retrieve_missing", self.retrieve_missing)
+        if self.retrieve_missing and self.kind != "file":
+            raise SettingsError(f"pairs: retrieve_missing belongs to kind file, not to kind {self.kind}")
         if self.max_distance is not None and not self.max_distance > 0:
             raise SettingsError(f"pairs: max_distance must be positive or null, got {self.max_distance!r}")
         if not 0 < self.max_angle_deg <= 180:

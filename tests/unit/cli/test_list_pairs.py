@@ -188,3 +188,40 @@ def test_gather_of_the_other_kind_is_refused(scene, tmp_path, capsys):
     words = ["--kind", "features", "--shards", str(scene.matches), "--output", str(tmp_path / "out.h5")]
     assert main(["gather", *words]) == 2
     assert "kind matches, format 1; expected features" in capsys.readouterr().err
+
+
+def test_queries_outside_of_a_given_list_get_similar_images(scene, tmp_path, capsys):
+    first, second = names(scene, "query")
+    maps = names(scene, "map")
+    write_pairs(tmp_path / "given.txt", [(maps[0], first), (first, maps[0]), (maps[0], maps[1])])
+    settings = {"kind": "file", "path": str(tmp_path / "given.txt"), "retrieve_missing": True, "num_neighbors": 3}
+    options = ["--features", scene.features]
+    assert list_pairs(scene, tmp_path / "pairs", "query", options, **settings, num_words=8) == 0
+    pairs = read_pairs(tmp_path / "pairs")
+    assert [pair for pair in pairs if pair[0] == first] == [(first, maps[0])]
+    assert len([pair for pair in pairs if pair[0] == second]) == 3
+    head = (tmp_path / "pairs").read_text().splitlines()[0]
+    assert "1 queries in no pair of the list have similar images instead, 3 pairs" in head
+    # nothing is missing: no features are asked for
+    write_pairs(tmp_path / "given.txt", [(maps[0], first), (second, maps[0])])
+    assert list_pairs(scene, tmp_path / "pairs", "query", **settings) == 0
+    assert "similar" not in (tmp_path / "pairs").read_text()
+
+
+def test_only_images_with_features_are_found(scene, tmp_path):
+    kept = [*names(scene, "map")[:3], *names(scene, "query")]
+    with FeatureReader(scene.features) as given, FeatureWriter(tmp_path / "some.h5", given.settings) as some:
+        for name in kept:
+            some.copy_from(given, name)
+    options = ["--features", tmp_path / "some.h5"]
+    assert list_pairs(scene, tmp_path / "pairs", "query", options, kind="retrieval", num_words=8) == 0
+    assert {reference for _, reference in read_pairs(tmp_path / "pairs")} == set(kept[:3])
+
+
+@pytest.mark.parametrize(
+    ("role", "kind", "message"),
+    [("map", "file", "retrieve_missing is for queries"), ("query", "retrieval", "belongs to kind file")],
+)
+def test_retrieve_missing_is_for_given_lists_of_queries(scene, tmp_path, capsys, role, kind, message):
+    assert list_pairs(scene, tmp_path / "pairs", role, kind=kind, retrieve_missing=True) == 2
+    assert message in capsys.readouterr().err
