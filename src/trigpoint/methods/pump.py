@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trigpoint.matching.pump.densify import densify
 from trigpoint.matching.pump.post_filter import post_filter
 from trigpoint.methods.base import PairMethod
+from trigpoint.methods.pump_estimate import PumpCost, estimate, memory_limit, refuse_what_does_not_fit
 from trigpoint.methods.pump_matching import ViewMatcher
 from trigpoint.methods.pump_settings import PostFilterSettings, PumpSettings
 from trigpoint.methods.pump_views import DescriptorMaps, View, open_view
@@ -46,6 +47,12 @@ class Pump(PairMethod):
         network = prepare(load_pump(load_state_dict(path), str(path)), device, network_dtype)
         self._maps = DescriptorMaps(network, settings.cache_mib * MIB)
         self._matcher = ViewMatcher(self._maps, settings, dtype)
+        self._memory_bytes: int | None = None  # what was free before the first pair: later ones reuse its memory
+
+    @staticmethod
+    def estimate(settings: PumpSettings, size0: tuple[int, int], size1: tuple[int, int]) -> PumpCost:
+        """Memory, operations and seconds of a pair of photographs of these (width, height), on this machine."""
+        return estimate(settings, size0, size1)
 
     def match_images(self, image0: Image, image1: Image) -> Correspondences:
         """Correspondences in pixels of the originals; dense ones have no score and are given 1.
@@ -71,6 +78,11 @@ class Pump(PairMethod):
             WeightsError: the network's output is not finite.
         """
         settings, device = self.settings, torch.device(self.device)
+        if self._memory_bytes is None:
+            self._memory_bytes = memory_limit(settings, self.device)
+        decoded = [(image.pixels.shape[1], image.pixels.shape[0]) for image in (image0, image1)]
+        names = f"'{image0.name}' '{image1.name}'"
+        refuse_what_does_not_fit(settings, decoded[0], decoded[1], self._memory_bytes, self.device, names)
         longer = (0, 0) if settings.recursive else settings.resize_px
         views = tuple(
             open_view(image, side, device, legacy=settings.legacy)

@@ -9,7 +9,7 @@ from trigpoint.matching.pump.enumeration import ScaleRotation, enumerate_views
 from trigpoint.settings import check_choice, check_flag, check_number, make_settings
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Positions = Literal["auto", "stored", "recomputed", "level1_recomputed"]
+Positions = Literal["auto", "stored", "recomputed"]
 Merge = Literal["cpu", "cuda", "torch"]
 Densify = Literal["no", "full", "convex"]
 DenseSide = Literal["left", "right"]
@@ -133,7 +133,8 @@ def _check_views(settings: PumpSettings) -> None:
     if settings.min_rot is not None:
         check_number(OWNER, "min_rot", settings.min_rot, -180, settings.max_rot)
     check_number(OWNER, "rot_step", settings.rot_step, 1, 180)
-    check_choice(OWNER, "swap", settings.swap, (1, 0, -1))  # type: ignore[arg-type]
+    if settings.swap not in (1, 0, -1):
+        raise SettingsError(f"{OWNER}: swap must be 1, 0 or -1, got {settings.swap!r}")
     if not settings.views():
         raise SettingsError(
             f"{OWNER}: no scale (half-octaves) and rotation (multiples of rot_step) is within the bounds"

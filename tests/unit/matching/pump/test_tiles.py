@@ -1,5 +1,7 @@
 """Crops: they cover the images, end, and their records come together."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from trigpoint.matching.pump.tiles import CropPair, CropRecords, coarse_sizes, p
 def test_tiles_are_whole_and_cover_every_patch(side: int, tile: int, overlap: float) -> None:
     corners = tile_corners(side, tile, overlap)
     assert corners[0] == 0 and all(corner % 4 == 0 for corner in corners)
-    assert all(b - a <= tile for a, b in zip(corners, corners[1:], strict=False))
+    assert all(b - a <= tile for a, b in itertools.pairwise(corners))
     assert corners[-1] + tile >= side // 4 * 4 and (side <= tile or corners[-1] + tile <= side)
 
 
