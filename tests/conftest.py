@@ -7,9 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
 
 from trigpoint.errors import WeightsError
 from trigpoint.storage.weights import fetch_weights
+
+# The networks' annotations are checked in tests and not in production; none of them has been imported yet.
+install_import_hook("trigpoint.networks", "shape_checker.check")
 
 PLUGIN = Path(__file__).parent / "plugin"  # holds what `pip install` of a third party's method would put on the path
 SHARED = Path(os.environ.get("TRIGPOINT_SHARED", Path(__file__).parents[2] / "shared"))

@@ -14,6 +14,7 @@ Exact up to rounding: the dense 128-channel map takes 80 % of the arithmetic and
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -46,10 +47,10 @@ class DiskMaps:
         scale: (80,) reciprocal standard deviations of the enlarged map's channels and the skip map's.
     """
 
-    logits: Tensor
-    low: Tensor
-    skip: Tensor
-    scale: Tensor
+    logits: Float32[Tensor, "H W"]
+    low: Float32[Tensor, "64 h w"]
+    skip: Float32[Tensor, "16 H W"]
+    scale: Float32[Tensor, "80"]
 
 
 class DiskInference:
@@ -94,7 +95,7 @@ class DiskInference:
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             return self._maps(image)
 
-    def _maps(self, image: Tensor) -> DiskMaps:
+    def _maps(self, image: Float[Tensor, "3 H W"]) -> DiskMaps:
         skips = [_convolve(image[None].to(self.device, self.dtype), self._first)]
         for half in self._down:
             # of an odd side the last pixel is averaged over what there is
@@ -111,7 +112,9 @@ class DiskInference:
         scale = torch.cat([low_scale.flatten(), skip_scale.flatten()])
         return DiskMaps(self._logits(low[0], skip[0], self._taps * scale), low[0], skip[0], scale)
 
-    def _logits(self, low: Tensor, skip: Tensor, weights: Tensor) -> Tensor:
+    def _logits(
+        self, low: Float32[Tensor, "64 h w"], skip: Float32[Tensor, "16 H W"], weights: Float32[Tensor, "25 80"]
+    ) -> Float32[Tensor, "H W"]:
         """(64, H/2, W/2), (16, H, W), both centred, and (25, 80) weights to (H, W)."""
         height, width = skip.shape[1:]
         logits = torch.empty(height, width, device=self.device)
@@ -134,7 +137,7 @@ class DiskInference:
         rows = enlarged[:, :, first - 2 * low_first : last - 2 * low_first, :width].contiguous()
         return functional.prelu(rows, self._last_slopes[:LOW_CHANNELS])[0].flatten(1)
 
-    def descriptors(self, maps: DiskMaps, xy: Tensor) -> Tensor:
+    def descriptors(self, maps: DiskMaps, xy: Int64[Tensor, "N 2"]) -> Float32[Tensor, "N 128"]:
         """Unit descriptors at integer pixels.
 
         Args:
@@ -158,7 +161,7 @@ class DiskInference:
         raw.addmm_(skip.flatten(1), self._descriptor_skip)
         return functional.normalize(raw, dim=1, eps=1e-12)
 
-    def _enlarged_patches(self, low: Tensor, xy: Tensor) -> Tensor:
+    def _enlarged_patches(self, low: Float32[Tensor, "64 h w"], xy: Int64[Tensor, "N 2"]) -> Float32[Tensor, "N 25 64"]:
         """(N, 25, 64) of the enlarged map around each pixel, from the 4 x 4 values of `low` that they depend on."""
         height, width = low.shape[1:]
         parity = xy % 2
@@ -171,7 +174,7 @@ class DiskInference:
         return torch.bmm(self._enlarge[parity[:, 1], parity[:, 0]], patches)
 
 
-def enlargement_matrices() -> Tensor:
+def enlargement_matrices() -> Float32[Tensor, "2 2 25 16"]:
     """(2, 2, 25, 16): by parity of y and x, the five-by-five enlarged values from four-by-four small ones.
 
     Twofold bilinear enlargement without aligned corners puts output 2k at k - 1/4 and 2k + 1 at k + 1/4. Around an even

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -39,8 +40,10 @@ class UpBlock(nn.Module):
         super().__init__()
         self.conv = convolution_unit(channels_low + channels_skip, channels_out)
 
-    def forward(self, low: Tensor, skip: Tensor) -> Tensor:
-        """(B, C0, H/2, W/2) and (B, C1, H, W) to (B, C, H, W)."""
+    def forward(
+        self, low: Float[Tensor, "B C0 h w"], skip: Float[Tensor, "B C1 2*h 2*w"]
+    ) -> Float[Tensor, "B C 2*h 2*w"]:
+        """The lower map and the skip map joined at twice the lower one's size."""
         enlarged = functional.interpolate(low, scale_factor=2, mode="bilinear", align_corners=False)
         return self.conv(torch.cat([enlarged, skip], dim=1))
 
@@ -61,8 +64,8 @@ class UNet(nn.Module):
             self.path_up.append(UpBlock(channels_in, skip, channels))
             channels_in = channels
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, 129, H, W)."""
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 129 H W"]:
+        """Descriptor channels and logit of every pixel."""
         skips = [images]
         for block in self.path_down:
             skips.append(block(skips[-1]))

@@ -1,10 +1,13 @@
 """Keypoints of a score map: local maxima, the strongest of them, and their sub-pixel position."""
 
 import torch
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 
-def local_maxima(scores: Tensor, window_px: int, threshold: float | None = None, *, mirror: bool = False) -> Tensor:
+def local_maxima(
+    scores: Float[Tensor, "H W"], window_px: int, threshold: float | None = None, *, mirror: bool = False
+) -> Int64[Tensor, "N 2"]:
     """Pixels that are the largest of the square window around them; of equal ones the first in row-major order.
 
     Args:
@@ -51,7 +54,9 @@ def _running_maximum(values: Tensor, window: int, dim: int) -> Tensor:
     return values
 
 
-def strongest(xy: Tensor, scores: Tensor, limit: int | None) -> tuple[Tensor, Tensor]:
+def strongest(
+    xy: Int64[Tensor, "N 2"], scores: Float[Tensor, "N"], limit: int | None
+) -> tuple[Int64[Tensor, "K 2"], Float[Tensor, "K"]]:
     """The `limit` keypoints with the largest scores, largest first; of equal ones by y, then x.
 
     Args:
@@ -65,7 +70,7 @@ def strongest(xy: Tensor, scores: Tensor, limit: int | None) -> tuple[Tensor, Te
     return xy[order], scores[order]
 
 
-def refine_subpixel(scores: Tensor, xy: Tensor) -> Tensor:
+def refine_subpixel(scores: Float[Tensor, "H W"], xy: Int64[Tensor, "N 2"]) -> Float32[Tensor, "N 2"]:
     """Vertex of the parabola through a maximum and its two neighbours, for each axis; at most half a pixel away.
 
     Args:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,8 +50,8 @@ class ConvUnit(nn.Module):
         self.conv = nn.Conv2d(channels_in, channels_out, size, padding=size // 2)
         self.bn = nn.BatchNorm2d(channels_out)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """(B, C0, H, W) to (B, C, H, W)."""
+    def forward(self, maps: Float[Tensor, "B C0 H W"]) -> Float[Tensor, "B C H W"]:
+        """Maps of the same size."""
         return functional.elu(self.bn(self.conv(maps)))
 
 
@@ -61,8 +62,8 @@ class UpUnit(nn.Module):
         super().__init__()
         self.conv = ConvUnit(channels_in, channels_out, 3)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """(B, C0, H, W) to (B, C, 2 H, 2 W)."""
+    def forward(self, maps: Float[Tensor, "B C0 h w"]) -> Float[Tensor, "B C 2*h 2*w"]:
+        """Maps of twice the size."""
         return self.conv(functional.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=True))
 
 
@@ -85,7 +86,7 @@ class Bottleneck(nn.Module):
         else:
             self.downsample = nn.Sequential()
 
-    def forward(self, maps: Tensor) -> Tensor:
+    def forward(self, maps: Float[Tensor, "B C0 H W"]) -> Float[Tensor, "B C h w"]:
         """(B, C0, H, W) to (B, 4 width, H / stride, W / stride)."""
         inner = functional.relu(self.bn1(self.conv1(maps)))
         inner = functional.relu(self.bn2(self.conv2(inner)))
@@ -135,14 +136,14 @@ class ResUNet(nn.Module):
         return DescriptionMaps(self.conv_fine(decoded), self.conv_coarse(sixteenth), small)
 
 
-def _join(enlarged: Tensor, skip: Tensor) -> Tensor:
+def _join(enlarged: Float[Tensor, "B C0 H W"], skip: Float[Tensor, "B C1 h w"]) -> Float[Tensor, "B C0+C1 H W"]:
     """Enlarged map, then the encoder's, which is padded with zeros; of an odd number right and bottom get one more."""
     rows, columns = enlarged.shape[2] - skip.shape[2], enlarged.shape[3] - skip.shape[3]
     padding = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
     return torch.cat([enlarged, functional.pad(skip, padding)], dim=1)
 
 
-def global_feature(coarse: Tensor) -> Tensor:
+def global_feature(coarse: Float[Tensor, "B 128 h w"]) -> Float[Tensor, "B 128"]:
     """(B, 128, h, w) to (B, 128): mean of the unit vectors at all positions."""
     return functional.normalize(coarse, dim=1).mean(dim=(2, 3))
 
@@ -165,7 +166,7 @@ class KeypointDet(nn.Module):
         self.convimg = nn.Conv2d(3, 64, 3, padding=1)
         self._prior, self._activate = PRIORS[prior], ACTIVATIONS[activation]
 
-    def forward(self, maps: DescriptionMaps, images: Tensor) -> Tensor:
+    def forward(self, maps: DescriptionMaps, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1 H W"]:
         """Score of every pixel, relative to its image: logits have mean 0 and variance 1.
 
         Args:
@@ -187,7 +188,7 @@ class KeypointDet(nn.Module):
         return enlarged.mean(dim=1, keepdim=True) * image_prior.mean(dim=1, keepdim=True) * scores
 
 
-def normalize_image(images: Tensor) -> Tensor:
+def normalize_image(images: Float[Tensor, "*batch 3 H W"]) -> Float[Tensor, "*batch 3 H W"]:
     """(..., 3, H, W) RGB in [0, 1] with ImageNet's mean taken off and divided by its deviation."""
     mean, deviation = (images.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
     return (images - mean) / deviation

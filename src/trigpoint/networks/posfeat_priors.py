@@ -3,18 +3,19 @@
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 C1, C2 = 1e-4, 9e-4  # of SSIM, for values of range 1
 
 
-def identity_prior(maps: Tensor) -> Tensor:
+def identity_prior(maps: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1 H W"]:
     """(B, C, H, W) to ones (B, 1, H, W)."""
     return torch.ones_like(maps[:, :1])
 
 
-def ssim_prior(maps: Tensor) -> Tensor:
+def ssim_prior(maps: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     """How much a map differs from itself moved by (1, 1): (1 - SSIM) / 2 for each channel, (B, C, H, W) in [0, 1].
 
     Source: Wang et al., "Image quality assessment", 2004, with means over 3x3 pixels, borders mirrored.
@@ -29,7 +30,7 @@ def ssim_prior(maps: Tensor) -> Tensor:
     return ((1 - above / below) / 2).clamp(0, 1)
 
 
-def asl_peak_prior(maps: Tensor) -> Tensor:
+def asl_peak_prior(maps: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1 H W"]:
     """ASLFeat's peakiness: softplus of what a value has above its 3x3 mean, times the same above its channels' mean.
 
     Returns:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 
@@ -23,25 +23,25 @@ def fit_frame(size: tuple[int, int], frame: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def shrink(pixels: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
     """(H, W, 3) uint8 resampled to a smaller (width, height); each pixel is the mean of the area it covers."""
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+def to_tensor(pixels: UInt8[np.ndarray, "H W 3"]) -> Float32[Tensor, "3 H W"]:
     """(H, W, 3) uint8 to (3, H, W) float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float().div_(255)
 
 
-def pad_to_frame(image: Tensor, frame: tuple[int, int]) -> Tensor:
+def pad_to_frame(image: Float[Tensor, "C h w"], frame: tuple[int, int]) -> Float[Tensor, "C H W"]:
     """(C, H, W) with zeros on the right and at the bottom up to a frame (width, height) that it fits into."""
     height, width = image.shape[1:]
     return torch.nn.functional.pad(image, (0, frame[0] - width, 0, frame[1] - height))
 
 
-def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+def pad_to_multiple(image: Float[Tensor, "C h w"], multiple: int) -> Float[Tensor, "C H W"]:
     """(C, H, W) with zeros on the right and at the bottom, sides multiples of `multiple`."""
     height, width = image.shape[1:]
     return torch.nn.functional.pad(image, (0, -width % multiple, 0, -height % multiple))

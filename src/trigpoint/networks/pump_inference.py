@@ -9,6 +9,7 @@
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.nn import functional
 
@@ -134,7 +135,7 @@ class PumpAsReleased(PumpInference):
         return maps
 
 
-def pixel_descriptors(half_map: Tensor) -> Tensor:
+def pixel_descriptors(half_map: Float[Tensor, "128 h w"]) -> Float32[Tensor, "128 2*h 2*w"]:
     """Descriptors of every pixel.
 
     Args:
@@ -147,7 +148,7 @@ def pixel_descriptors(half_map: Tensor) -> Tensor:
     return _unit(enlarged[0])
 
 
-def patch_descriptors(half_map: Tensor) -> Tensor:
+def patch_descriptors(half_map: Float[Tensor, "128 h w"]) -> Float32[Tensor, "128 h//2 w//2"]:
     """Descriptors of the pixels (4 j + 2, 4 i + 2) only, equal to those of `pixel_descriptors` up to rounding.
 
     Pixel 4 i + 2 lies at 2 i + 3/4 of the map at half resolution.

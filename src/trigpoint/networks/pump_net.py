@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -38,8 +39,8 @@ class Residual(nn.Module):
             nn.BatchNorm2d(channels),
         )
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """(B, C, h, w) to the same."""
+    def forward(self, maps: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        """Maps of the same size and channels."""
         return maps + self.fn(maps)
 
 
@@ -88,7 +89,7 @@ def check_image_shape(shape: tuple[int, ...]) -> None:
         raise ShapeError(f"pump: image batch is {shape}, expected (B, 3, H, W) with sides of at least {PATCH_PX}")
 
 
-def preprocess(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def preprocess(images: UInt8[Tensor, "B 3 H W"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "B 3 H W"]:
     """(B, 3, H, W) uint8 RGB to `dtype`, divided by 255, less ImageNet's mean, by its deviation."""
     mean = torch.tensor(MEAN, dtype=dtype, device=images.device).view(3, 1, 1)
     std = torch.tensor(STD, dtype=dtype, device=images.device).view(3, 1, 1)
