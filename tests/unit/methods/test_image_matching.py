@@ -11,6 +11,7 @@ import PIL.Image
 import pytest
 
 from trigpoint.cli import main
+from trigpoint.kernels import backend_in_use
 from trigpoint.storage.correspondences import CorrespondenceReader
 from trigpoint.storage.dataset import write_dataset
 from trigpoint.storage.features import FeatureReader
@@ -22,6 +23,7 @@ NAMES = ["a b.png", "c.png", "d.png", "sub/ü.png"]
 QUERY = "query 1.png"
 SIZE = (240, 180)
 SETTINGS = {"max_keypoints": 300}
+BACKENDS = {"torch-cpu", backend_in_use("cpu")}  # whichever is faster answers for nearest neighbours
 
 
 class Scene:
@@ -120,12 +122,13 @@ def test_images_become_tracks_over_many_views(scene: Scene) -> None:
         assert features.names() == sorted([*NAMES, QUERY])
         assert all(features.read(name).descriptors.shape[1] == 0 for name in NAMES)
         keypoints = {name: features.keypoints(name) for name in features.names()}
-        assert features.kernel_backends == {"torch-cpu"}
+        features_made_by = features.kernel_backends
+        assert len(features_made_by) == 1 and features_made_by <= BACKENDS
     with MatchReader(scene.folder / "merged/matches.h5") as matches:
         assert len(matches.pairs()) == 9
         assert matches.settings["method"] == scene.method
         assert matches.settings["merging"]["cell_px"] == 4.0
-        assert matches.kernel_backends == {"torch-cpu"}
+        assert matches.kernel_backends == features_made_by
         for name0, name1 in matches.pairs():
             indices = matches.read(name0, name1).indices
             ends = [keypoints[name][column] for name, column in zip((name0, name1), indices.T, strict=True)]
@@ -196,7 +199,7 @@ def test_kept_correspondences_answer_for_what_did_not_change(scene: Scene, caplo
     assert scene.match() == 0
     assert summary(caplog).startswith("9 pairs: 3 computed, 6 kept, 0 failed")
     with CorrespondenceReader(output) as reader:
-        assert reader.kernel_backends == {"torch-cpu"}
+        assert len(reader.kernel_backends) == 1 and reader.kernel_backends <= BACKENDS
     PIL.Image.fromarray(np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)).save(scene.folder / "images" / NAMES[0])
     assert scene.match() == 0
     assert summary(caplog).startswith("9 pairs: 4 computed, 5 kept, 0 failed")
