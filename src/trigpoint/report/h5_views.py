@@ -31,7 +31,7 @@ from trigpoint.types import Image
 
 LONGER_SIDE_PX = 1000  # of a photograph with keypoints: 10 inches of 100 dots
 PAIR_WIDTH_PX = 2400  # of two photographs side by side
-DISC_PX = 1.5  # radius; 7 square points of area
+DISC_PX = 2.1  # radius; an area of 7 square points
 EDGE_PX = 0.5
 LINE_PX = 1.0
 GREEN = (0, 128, 0)
