@@ -316,6 +316,14 @@ def localization_outputs(wildcards):
     return [f"{folder}/poses.txt", f"{folder}/localization.json"]
 
 
+def run_submissions(wildcards):
+    """Submission folders of all runs, where the dataset belongs to a benchmark with a server."""
+    if not dataset_of(wildcards).submission or not has_queries(wildcards):
+        return []
+    runs = settings.runs_of(config, wildcards.dataset)
+    return [f"work/{wildcards.dataset}/{run}/submissions" for run in runs]
+
+
 @in_one_line
 def run_metrics(wildcards):
     settings.check_dataset(config, wildcards.dataset)

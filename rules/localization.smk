@@ -25,3 +25,21 @@ rule localize:
         " --features {input.features} --matches {input.matches} --pairs {input.pairs}"
         " --model {input.model} --num-threads {threads} --output {output.poses}"
         " --log {output.localization} > {log} 2>&1"
+
+
+rule write_submission:
+    input:
+        dataset=ancient(dataset_file),
+        poses="work/{dataset}/{run}/poses.txt",
+    output:
+        submissions=directory("work/{dataset}/{run}/submissions"),
+    log:
+        "logs/{dataset}/{run}/write_submission.log",
+    localrule: True
+    conda:
+        "../envs/base.yaml"
+    params:
+        calibration=calibration_digest,
+    shell:
+        "exec trigpoint write-submission --dataset {input.dataset} --run {wildcards.run}"
+        " --poses {input.poses} --output {output.submissions} > {log} 2>&1"

@@ -26,6 +26,7 @@ rule report:
 rule publish:
     input:
         report="work/{dataset}/report",
+        submissions=run_submissions,
     output:
         results=directory("results/{dataset}"),
     log:

@@ -25,6 +25,7 @@ COMMANDS = {
     "verify-pairs": "geometric verification of the matches of a database",
     "map": "reconstruct, or triangulate onto given poses",
     "localize": "camera poses of the queries in a map",
+    "write-submission": "the file a benchmark's server takes, from the poses of one run",
     "evaluate": "metrics of one run against ground truth",
     "report": "one HTML page with all runs of a dataset",
     "publish": "put a finished report and its runs where the user opens them",

@@ -12,7 +12,8 @@ from trigpoint.storage.atomic import atomic_path
 from trigpoint.storage.features import linked_shards
 
 RUN_PARTS = ("model", "features.h5", "matches.h5")
-OPTIONAL_RUN_PARTS = ("poses.txt", "submissions")  # a dataset without queries has neither
+OPTIONAL_RUN_PARTS = ("poses.txt",)  # a dataset without queries has none
+SUBMISSIONS = "submissions"  # of a run; they are published together, for whoever uploads them
 # The system's words for: another device, links not allowed or not known there, too many links to one file.
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _logger = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ def publish(report: Path, work: Path, runs: Sequence[str], output: Path) -> None
     Args:
         report: folder whose content becomes the content of `output`.
         work: folder of the dataset, with a folder for each run.
-        runs: names; of each come the COLMAP model, features with their shards, matches, poses and submissions.
+        runs: names; of each come the COLMAP model, features with their shards, matches and poses, into a folder of its
+            name, and the submission, into `submissions/`.
         output: folder.
 
     Raises:
@@ -40,6 +42,8 @@ def publish(report: Path, work: Path, runs: Sequence[str], output: Path) -> None
         for run, names in parts.items():
             for name in names:
                 _place(work / run / name, partial / run / name)
+            if (work / run / SUBMISSIONS).is_dir():
+                _place(work / run / SUBMISSIONS, partial / SUBMISSIONS)
     _logger.info("%s: report and %d runs", output, len(runs))
 
 

@@ -70,7 +70,7 @@ def test_all_parts_are_there_and_usable_alone(tmp_path, work):
     run = ["features.h5", "features/a.h5", "features/b.h5", "matches.h5", "model/images.bin"]
     expected = [f"{name}/{part}" for name in RUNS for part in run]
     assert files(results) == sorted(
-        [*expected, "disk/poses.txt", "disk/submissions/day.txt", "figures/1.svg", "report.html"]
+        [*expected, "disk/poses.txt", "submissions/day.txt", "figures/1.svg", "report.html"]
     )
     assert (results / "disk" / "matches.h5").samefile(work / "disk" / "matches.h5")
     assert list(results.parent.iterdir()) == [results]
