@@ -2,9 +2,9 @@
 
 Peers: `two_products`, DISK's release: a distance matrix and its two smallest entries a row for each direction;
 `one_matrix`, hloc's: one similarity matrix, top-2 of it and of its transpose (41 ms a pair of 2048 with file access on
-two quiet cores). Rounds alternate between all forms. Memory is the peak of the resident set above what the process
-holds with the descriptors loaded and the libraries warm, in a process of its own. Writes
-bench/results/nearest_neighbor.json.
+two quiet cores). Ours: `streamed`, blocks of torch's product; `compiled`, register tiles (`make kernels`). Rounds
+alternate between all forms. Memory is the peak of the resident set above what the process holds with the descriptors
+loaded and the libraries warm, in a process of its own. Writes bench/results/nearest_neighbor.json.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import torch
 from machine import describe_machine
 from timing import paired_runs, product_rate, summary, with_floor
 
-from trigpoint.kernels import mutual_nearest_neighbors
+from trigpoint.kernels import backend_in_use, mutual_nearest_neighbors
 
 ROOT = Path(__file__).parents[1]
 SIZES = (2048, 8192)
@@ -39,7 +39,11 @@ def descriptors(num: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def streamed(desc0: torch.Tensor, desc1: torch.Tensor) -> torch.Tensor:
-    return mutual_nearest_neighbors(desc0, desc1, ratio=RATIO).indices
+    return mutual_nearest_neighbors(desc0, desc1, ratio=RATIO, backend="torch").indices
+
+
+def compiled(desc0: torch.Tensor, desc1: torch.Tensor) -> torch.Tensor:
+    return mutual_nearest_neighbors(desc0, desc1, ratio=RATIO, backend="cpu").indices
 
 
 def two_products(desc0: torch.Tensor, desc1: torch.Tensor) -> torch.Tensor:
@@ -68,7 +72,12 @@ def mutual(forward: torch.Tensor, backward: torch.Tensor) -> torch.Tensor:
     return torch.stack([index[kept], forward[kept]], dim=1)
 
 
-FORMS: dict[str, Matcher] = {"two_products": two_products, "one_matrix": one_matrix, "streamed": streamed}
+FORMS: dict[str, Matcher] = {
+    "two_products": two_products,
+    "one_matrix": one_matrix,
+    "streamed": streamed,
+    "compiled": compiled,
+}
 
 
 def status_mib(key: str) -> float:
@@ -109,15 +118,17 @@ def main() -> None:
         result = {
             "machine": describe_machine(),
             "threads": args.threads,
+            "kernel_backend": backend_in_use("cpu"),
             "sgemm_gmac_per_s": round(rate, 1),
             "sizes": {},
         }
         for num in SIZES:
             desc0, desc1 = descriptors(num)
-            assert torch.equal(streamed(desc0, desc1), two_products(desc0, desc1))
+            for form in (streamed, compiled):
+                assert torch.equal(form(desc0, desc1), two_products(desc0, desc1))
             seconds = paired_runs({name: partial(form, desc0, desc1) for name, form in FORMS.items()}, args.rounds)
             product = num * num * WIDTH / 1e9
-            work = {"two_products": 2 * product, "one_matrix": product, "streamed": product}
+            work = {"two_products": 2 * product, "one_matrix": product, "streamed": product, "compiled": product}
             rows = with_floor(summary(seconds, "two_products"), work, rate)
             for name, row in rows.items():
                 row["memory_mib"] = round(memory_of_own_process(name, num, args.threads), 1)

@@ -26,6 +26,7 @@ ALLOWED = {
     "matching/colmap_sift.py _scored": "the ends of matches that COLMAP found",
     "matching/pump/merging.py": "coordinates and 2x2 matrices",
     "matching/pump/agreement.py": "row numbers",
+    "methods/pump_estimate.py products_rate": "ones, to learn how fast the machine multiplies",
 }
 
 
