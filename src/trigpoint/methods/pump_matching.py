@@ -184,16 +184,10 @@ class ViewMatcher:
         settings = self._settings
         for _, group in groupby(plan, key=lambda step: step.scale):
             steps = list(group)
-            views = [
-                base.then(
-                    reduce(untouched(base.image.pixels, legacy=settings.legacy), factor, legacy=settings.legacy),
-                    "reduce",
-                    factor,
-                )
-                for base, factor in zip((base0, base1), steps[0].reductions, strict=True)
-            ]
-            if min(*views[0].image.size, *views[1].image.size) < PATCH_PX:
+            factors = list(zip((base0, base1), steps[0].reductions, strict=True))
+            if min(side for base, factor in factors for side in reduced_size(base.image.size, factor)) < PATCH_PX:
                 continue
+            views = [self._reduced(base, factor) for base, factor in factors]
             swapped = is_swapped(views[0].image.size, views[1].image.size, settings.swap)
             first, second = reversed(views) if swapped else views
             turned = [self._turned(first, -step.angle_deg if swapped else step.angle_deg) for step in steps]
@@ -202,6 +196,10 @@ class ViewMatcher:
                     yield step, second, view, records.swapped()
                 else:
                     yield step, view, second, records
+
+    def _reduced(self, base: View, factor: float) -> View:
+        legacy = self._settings.legacy
+        return base.then(reduce(untouched(base.image.pixels, legacy=legacy), factor, legacy=legacy), "reduce", factor)
 
     def _turned(self, view: View, angle_deg: float) -> View:
         crop, legacy = self._settings.crop_rot, self._settings.legacy
