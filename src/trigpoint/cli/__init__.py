@@ -36,6 +36,7 @@ COMMANDS = {
     "evaluate-flow": "end-point errors of one run's dense flow",
     "report-flow": "one HTML page with all runs of a dense flow benchmark",
     "match": "correspondences of two photographs, as a file and a picture",
+    "estimate": "time and memory of a pair, or the largest size that fits, before anything is computed",
     "warp": "one photograph's view built from another's pixels",
     "view-corres": "show a file of correspondences, as a picture and a page to browse",
     "view-h5": "show the keypoints or matches of HDF5 files over their photographs",

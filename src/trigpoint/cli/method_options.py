@@ -20,8 +20,8 @@ SIZE_SETTINGS = ("resize", "resize_px", "max_image_size")
 _logger = logging.getLogger(__name__)
 
 
-def add_method_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which method, with which settings, where it computes."""
+def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which method, with which settings."""
     parser.add_argument("--method", default="pump", help=f"one of {', '.join(METHODS)}, or a plug-in's")
     parser.add_argument("--settings", type=json_object, default={}, help="JSON object with settings of the method")
     parser.add_argument(
@@ -32,7 +32,6 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="one setting of the method, as max_scale=2 or post_filter.densify=full; over --settings",
     )
-    parser.add_argument("--weights", type=Path, help="checkpoint file, instead of the one that the settings name")
     parser.add_argument(
         "--resize",
         type=int,
@@ -40,6 +39,12 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="longer side; PUMP's recursive mode takes a finer second",
     )
+
+
+def add_method_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which method, with which settings and weights, where it computes."""
+    add_settings_arguments(parser)
+    parser.add_argument("--weights", type=Path, help="checkpoint file, instead of the one that the settings name")
     parser.add_argument("--matcher", default="mutual_nn", help="for methods that describe one image at a time")
     parser.add_argument("--matcher-settings", type=json_object, default={}, help="JSON object, of the matcher")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where networks run")
@@ -68,7 +73,7 @@ def method_settings(args: argparse.Namespace, base: Mapping[str, Any] | None = N
         _assign(values, keys, value)
     entry = method_entry(args.method)
     known = [item.name for item in fields(method_class(args.method).Settings)]
-    if args.weights is not None:
+    if getattr(args, "weights", None) is not None:
         if entry.weights_setting not in known:
             raise SettingsError(f"--weights: {args.method} has no network")
         values[entry.weights_setting] = str(args.weights)
