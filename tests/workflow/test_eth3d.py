@@ -44,7 +44,8 @@ def test_dense_flow_is_fetched_matched_and_evaluated(workspace, mirror: str) -> 
     flow = json.loads((results / "metrics.json").read_text())["runs"]["sift_strict"]["flow"]
     assert (flow["pairs"], flow["failed_pairs"]) == (6, 0)
     assert flow["mean"]["aepe_px"] < 0.3
-    assert flow["made_with"]["matcher_settings"]["ratio"] == 0.7
+    made_with = json.loads((results / "provenance.json").read_text())["runs"]["sift_strict"]["flow"]
+    assert made_with["matcher_settings"]["ratio"] == 0.7
     assert "match_flow" in json.loads((results / "timings.json").read_text())["runs"]["sift"]
 
     assert workspace.jobs("results/eth3d").total() == 0

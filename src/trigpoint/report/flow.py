@@ -18,7 +18,6 @@ from trigpoint.storage.atomic import atomic_path
 from trigpoint.storage.json_files import write_json
 from trigpoint.types import Dataset
 
-NOT_IN_SUMMARY = ("made_with", "kernel_backends", "aepe_px")
 _logger = logging.getLogger(__name__)
 
 
@@ -41,9 +40,10 @@ def write_flow_report(
     flow = {run: values["flow"] for run, values in metrics["runs"].items()}
     timings = read_timings(benchmarks, list(runs))
     origin = provenance(dataset.id, work, list(runs), list(left_out), settings, flow)
+    for values in flow.values():
+        del values["made_with"], values["kernel_backends"]  # in provenance, without this machine's folders
     summary = {
-        run: {"flow": {key: value for key, value in values.items() if key not in NOT_IN_SUMMARY}}
-        for run, values in flow.items()
+        run: {"flow": {key: value for key, value in values.items() if key != "aepe_px"}} for run, values in flow.items()
     }
     with atomic_path(output) as folder:
         folder.mkdir()

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -187,6 +188,7 @@ def test_the_report_shows_every_number_of_the_metrics(prepared: Path, tmp_path: 
     assert main(["report-flow", *words, "--output", str(tmp_path / "report")]) == 0
     page = (tmp_path / "report/report.html").read_text()
     metrics = json.loads((tmp_path / "report/metrics.json").read_text())
+    assert "made_with" not in metrics["runs"]["sift"]["flow"]  # it names files of this machine
     assert f"{metrics['runs']['sift']['flow']['mean']['aepe_px']:.2f}" in page
     assert 'data-path="runs/sift/flow/rates/9/aepe_px"' in page
     assert 'data-path="runs/other/flow/sequences/forest/aepe_px"' in page
@@ -197,3 +199,21 @@ def test_the_report_shows_every_number_of_the_metrics(prepared: Path, tmp_path: 
     assert provenance["seed"] == 3
     assert provenance["runs"]["sift"]["flow"]["method"] == "sift"
     assert "flow.mean.aepe_px" in (tmp_path / "report/summary.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.shared
+def test_pump_is_densified_over_the_target_and_looked_up(prepared: Path, filled_pump: Path, tmp_path: Path) -> None:
+    """Quality is not judged with these weights, but every point has a place, and nearly the right one."""
+    options = {"resize": 128, "desc": str(filled_pump), "max_scale": 1.5}
+    options["post_filter"] = {"densify": "full", "dense_side": "right", "min_cc_size": 5}
+    assert (
+        match(prepared, tmp_path / "1.h5", "--shard", "2-of-4", settings={"method": "pump", "settings": options}) == 0
+    )
+    with FlowTruth(prepared / "truth.h5") as truth, h5py.File(tmp_path / "1.h5") as file:
+        assert file.attrs["kernel_backend"]
+        for row, number in enumerate(file["pairs"][:]):
+            pair = truth.read(int(number))
+            places = file["xy"][file["offsets"][row] : file["offsets"][row + 1]]
+            errors = pair_errors(places, pair.source_xy, pair.target_xy)
+            assert errors.answered == errors.points == 40
+            assert errors.aepe_px < 6
