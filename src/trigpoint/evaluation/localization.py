@@ -89,7 +89,8 @@ def _row(
     query: DatasetImage, dataset: Dataset, poses: dict[str, Pose], error: PoseError | None, logged: dict[str, Any]
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"name": query.name, "split": query.split or "all", "localized": query.name in poses}
-    row |= {key: logged[key] for key in ("status", "num_matches", "num_inliers", "cluster") if key in logged}
+    row |= {key: logged[key] for key in ("status", "reason", "num_matches", "num_inliers", "cluster") if key in logged}
+    row |= {"num_references": len(logged["references"])} if "references" in logged else {}
     if error is not None and error is not MISS:
         unit = "m" if dataset.pose_unit == "metre" else "units"
         row |= {f"error_{unit}": error.position, "error_deg": error.rotation_deg}

@@ -40,6 +40,32 @@ def diagnosis(summary: DatabaseSummary) -> str:
     return ", ".join(parts)
 
 
+def diagnosis_table(summary: DatabaseSummary, most: int = 30) -> list[str]:
+    """Lines of a table, an image each, that shows where every image got lost; the best connected first.
+
+    Args:
+        summary: of the database.
+        most: images listed; how many more there are is said in the last line.
+    """
+    groups = connected_components(summary.images, summary.inliers)
+    group_of = {name: number for number, group in enumerate(groups) for name in group}
+
+    def row(name: str) -> tuple[str, ...]:
+        matched = {pair: count for pair, count in summary.matches.items() if name in pair}
+        inliers = [count for pair, count in summary.inliers.items() if name in pair]
+        verified = f"{len(inliers)} ({max(inliers)})" if inliers else "0"
+        tried = f"{len(matched)} ({max(matched.values())})" if matched else "0"
+        size = len(groups[group_of[name]])
+        return name, str(summary.num_keypoints.get(name, 0)), tried, verified, f"{group_of[name]} ({size})"
+
+    names = sorted(summary.images, key=lambda name: (group_of[name], name))
+    head = ("image", "keypoints", "pairs (most matches)", "verified pairs (most matches)", "group (images)")
+    rows = [head, *(row(name) for name in names[:most])]
+    widths = [max(len(cells[column]) for cells in rows) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() for cells in rows]
+    return lines + ([f"and {len(names) - most} more images"] if len(names) > most else [])
+
+
 def unregistered(
     summary: DatabaseSummary, registered: Collection[str], elsewhere: Collection[str]
 ) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 from trigpoint.errors import DataError, EmptyResultError
 from trigpoint.mapping.alignment import align_to_reference
 from trigpoint.mapping.cameras import given_camera
-from trigpoint.mapping.components import diagnosis, unregistered
+from trigpoint.mapping.components import diagnosis, diagnosis_table, unregistered
 from trigpoint.mapping.options import global_options, hierarchical_options, incremental_options
 from trigpoint.mapping.settings import MappingSettings
 from trigpoint.storage import colmap
@@ -50,6 +50,7 @@ def map_database(
         models = MAPPERS[settings.mapper](dataset, copy, Path(folder), settings, threads)
     models = sorted(models, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
     if not models or not models[0].num_points3D():
+        logger.error("no model:\n%s", "\n".join(diagnosis_table(summary)))
         raise EmptyResultError(f"{database}: no model could be built: {diagnosis(summary)}")
     model = models[0]
     aligned = settings.mapper != "triangulate" and align_to_reference(model, dataset, settings)

@@ -13,7 +13,7 @@ from trigpoint.geometry.epipolar import essential_matrix
 from trigpoint.geometry.pose import relative_pose
 from trigpoint.log import progress
 from trigpoint.mapping.cameras import given_camera
-from trigpoint.mapping.components import diagnosis
+from trigpoint.mapping.components import diagnosis, diagnosis_table
 from trigpoint.mapping.settings import VerificationSettings
 from trigpoint.storage import colmap
 from trigpoint.storage.atomic import atomic_path
@@ -53,6 +53,7 @@ def verify_database(
             colmap.verify_matches(temporary, _options(settings), settings.seed, threads)
         summary = colmap.summarize_database(temporary)
         if not summary.inliers:
+            logger.error("no verified pair:\n%s", "\n".join(diagnosis_table(summary)))
             raise EmptyResultError(f"{database}: no pair of images is verified: {diagnosis(summary)}")
         with atomic_path(output) as partial:
             shutil.copyfile(temporary, partial)

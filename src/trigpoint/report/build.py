@@ -51,7 +51,8 @@ def write_report(
     origin = provenance(dataset.id, work, list(runs), list(left_out), settings)
     scene = scene_data(dataset, work, runs, list(run_colors(metrics).values()))
     pairs = pair_views(dataset, work, runs)
-    page = render_page(dataset, metrics, timings, origin, scene, pairs)
+    query_pairs = {run: head for run in runs if (head := list_head(work / run / "pairs" / "query.txt"))}
+    page = render_page(dataset, metrics, timings, origin, scene, pairs, query_pairs)
     with atomic_path(output) as folder:
         folder.mkdir()
         (folder / "report.html").write_text(page, encoding="utf-8")
@@ -71,6 +72,15 @@ def dataset_metrics(dataset: Dataset, work: Path, runs: Sequence[str]) -> dict[s
     }
     published = {"published": list(dataset.published)} if dataset.published else {}
     return {"dataset": dataset.id, "runs": without_head, **published}
+
+
+def list_head(path: Path) -> str:
+    """What a pair list says of itself in its first line; empty without such a list."""
+    if not path.is_file():
+        return ""
+    with path.open(encoding="utf-8") as file:
+        line = file.readline()
+    return line.removeprefix("#").strip() if line.startswith("#") else ""
 
 
 def write_summary(output: Path, datasets: dict[str, dict[str, Any]]) -> None:

@@ -23,6 +23,7 @@ def render_page(
     provenance: dict[str, Any],
     scene: dict[str, Any],
     pairs: list[dict[str, Any]],
+    query_pairs: dict[str, str] | None = None,
 ) -> str:
     """The page as text.
 
@@ -33,6 +34,7 @@ def render_page(
         provenance: provenance.json.
         scene: of `scene.scene_data`, embedded for the 3D view.
         pairs: of `pair_views.pair_views`.
+        query_pairs: run -> how its queries' pairs were chosen.
     """
     colors = run_colors(metrics)
     unit, unit_word = UNITS[dataset.pose_unit]
@@ -57,6 +59,7 @@ def render_page(
             pair_views=pairs,
             max_lines=pair_views.MAX_LINES,
             queries=query_rows(metrics, unit),
+            query_pairs=query_pairs or {},
             unit_word=unit_word,
             unregistered=unregistered_rows(metrics),
             time_rows=time_rows(timings),
@@ -213,7 +216,14 @@ def query_rows(metrics: dict[str, Any], unit: str) -> dict[str, list[dict[str, A
 
 
 def _query_row(run: str, index: int, row: dict[str, Any], unit: str) -> dict[str, Any]:
-    columns = (("num_matches", 0), ("num_inliers", 0), (f"error_{unit}", 3), ("error_deg", 3))
+    columns = (
+        ("num_references", 0),
+        ("cluster", 0),
+        ("num_matches", 0),
+        ("num_inliers", 0),
+        (f"error_{unit}", 3),
+        ("error_deg", 3),
+    )
     cells = [
         tables.Cell(
             tables.write_number(row.get(key), decimals),
@@ -222,6 +232,8 @@ def _query_row(run: str, index: int, row: dict[str, Any], unit: str) -> dict[str
         for key, decimals in columns
     ]
     outcome = row.get("status", "localized" if row["localized"] else "no pose")
+    if row.get("reason"):
+        outcome += f": {row['reason']}"
     return {key: row[key] for key in ("name", "split", "localized")} | {"outcome": outcome, "cells": cells}
 
 

@@ -1,6 +1,7 @@
 """What import, verification and mapping refuse, and what the message says."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from trigpoint.datasets.synthetic import SyntheticRun, write_synthetic_run
 from trigpoint.errors import DataError, EmptyResultError, SettingsError, StorageError, TrigpointError
+from trigpoint.mapping.components import diagnosis_table
 from trigpoint.mapping.database import import_database
 from trigpoint.mapping.reconstruction import map_database
 from trigpoint.mapping.settings import ImportSettings, MappingSettings, VerificationSettings
@@ -148,13 +150,40 @@ def test_an_image_without_keypoints_is_kept(scene: SyntheticRun, tmp_path: Path)
 
 
 @pytest.mark.parametrize("mapper", ["incremental", "global", "hierarchical"])
-def test_no_model_is_an_error_with_a_diagnosis(scene: SyntheticRun, tmp_path: Path, mapper: str) -> None:
+def test_no_model_is_an_error_with_a_diagnosis(
+    scene: SyntheticRun, tmp_path: Path, mapper: str, caplog: pytest.LogCaptureFixture
+) -> None:
     import_scene(scene, tmp_path / "imported.db")  # nothing is verified in it
     model, log = tmp_path / "model", tmp_path / "mapping.json"
     with pytest.raises(EmptyResultError, match=r"no model .* 6 pairs .* 0 verified, largest connected group of 1"):
         map_database(scene.truth, tmp_path / "imported.db", model, log, MappingSettings(mapper=mapper))
     assert not model.exists()
     assert not log.exists()
+    (table,) = [record.message for record in caplog.records if record.message.startswith("no model")]
+    rows = [re.split(r"\s{2,}", line) for line in table.splitlines()[1:]]
+    assert rows[0][1:] == ["keypoints", "pairs (most matches)", "verified pairs (most matches)", "group (images)"]
+    assert [row[0] for row in rows[1:]] == [f"map/view {number:03d}.png" for number in range(4)]
+    assert [(row[1], row[2][:2], row[3], row[4]) for row in rows[1:]] == [
+        ("80", "3 ", "0", f"{number} (1)") for number in range(4)
+    ]
+
+
+def test_a_long_diagnosis_ends_with_a_count() -> None:
+    pairs = {("a", "b"): 40, ("b", "c"): 30, ("d", "e"): 20}
+    summary = colmap.DatabaseSummary(
+        images={name: number for number, name in enumerate("abcde")},
+        num_keypoints=dict.fromkeys("abcd", 9),
+        matches=pairs,
+        inliers={("a", "b"): 25, ("b", "c"): 15},
+    )
+    lines = [re.split(r"\s{2,}", line) for line in diagnosis_table(summary, most=4)]
+    assert lines[1:] == [
+        ["a", "9", "1 (40)", "1 (25)", "0 (3)"],
+        ["b", "9", "2 (40)", "2 (25)", "0 (3)"],
+        ["c", "9", "1 (30)", "1 (15)", "0 (3)"],
+        ["d", "9", "1 (20)", "0", "1 (1)"],
+        ["and 1 more images"],
+    ]
 
 
 def test_triangulation_needs_reference_poses(scene: SyntheticRun, tmp_path: Path) -> None:

@@ -51,6 +51,9 @@ def report(finished_work: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     (work / "noisy" / "poses.txt").write_text("\n".join(poses[:-1]) + "\n")  # one query fails
     localization = json.loads((work / "noisy" / "localization.json").read_text())
     localization["queries"][-1]["status"] = "too few matches"
+    localization["queries"][-1]["reason"] = "12 are needed"
+    pairs = (work / "noisy" / "pairs" / "query.txt").read_text()
+    (work / "noisy" / "pairs" / "query.txt").write_text(f"# 18 query pairs, kind <file>\n{pairs}")
     (work / "noisy" / "localization.json").write_text(json.dumps(localization))
     files = {name: work / "noisy" / f"{name}.h5" for name in ("features", "matches")}
     files |= {"pairs": work / "noisy" / "pairs" / "map.txt", "database": work / "noisy" / "database.db"}
@@ -109,7 +112,11 @@ def test_failures_are_counted_and_shown(report):
     assert split["recall_percent"]["5m_10deg"] == pytest.approx(200 / 3)
     text = (report / "report.html").read_text()
     assert "2 / 3" in text
-    assert "too few matches" in text
+    assert "too few matches: 12 are needed" in text
+    assert "noisy: 18 query pairs, kind &lt;file&gt;." in text
+    row = metrics["runs"]["exact"]["details"]["queries"][0]
+    assert (row["cluster"], row["num_references"]) == (0, 8)
+    assert 'data-path="runs/exact/details/queries/0/cluster">0<' in text
     assert "left out of this report: disk_2k" in text
 
 
