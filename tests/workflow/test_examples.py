@@ -26,7 +26,9 @@ def test_the_command_of_an_example_is_planned(workspace, example: Path) -> None:
     assert planned(workspace, *words)["publish"] + planned(workspace, *words)["publish_collection"] >= 1
 
 
-@pytest.mark.parametrize("dataset", ["demo", "eth_lfb_fountain", "eth_lfb_herzjesu", "eth_lfb"])
+@pytest.mark.parametrize(
+    "dataset", ["demo", "aachen", "aachen_v1_1", "eth_lfb_fountain", "eth_lfb_herzjesu", "eth_lfb"]
+)
 def test_a_shipped_dataset_is_planned(workspace, dataset: str) -> None:
     workspace.use_shipped_configuration()
     jobs = planned(workspace, f"results/{dataset}")
