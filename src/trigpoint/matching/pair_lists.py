@@ -104,6 +104,8 @@ def file_pairs(dataset: Dataset, role: str, path: str = "") -> list[Pair]:
     left_out: Counter[str] = Counter()
     for number, (name0, name1) in numbered_pairs(path):
         for name in (name0, name1):
+            if name not in roles and Path(dataset.image_root, name).is_file():
+                roles[name] = "not prepared"  # Aachen has images without a known pose
             if name not in roles:
                 close = get_close_matches(name, roles, n=1, cutoff=0.0)
                 hint = f"; the nearest name is '{close[0]}'" if close else ""
@@ -112,6 +114,8 @@ def file_pairs(dataset: Dataset, role: str, path: str = "") -> list[Pair]:
         pair = (name1, name0) if (role == "map" and name1 < name0) or pair_roles == ("map", "query") else (name0, name1)
         if "unusable" in pair_roles:
             left_out["with an unusable image"] += 1
+        elif "not prepared" in pair_roles:
+            left_out["with an image of which the dataset knows nothing"] += 1
         elif name0 == name1:
             left_out["of an image with itself"] += 1
         elif sorted(pair_roles) != ["map", role]:

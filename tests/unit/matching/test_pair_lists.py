@@ -73,6 +73,16 @@ def test_unknown_name_is_refused_with_its_line(listed):
         pair_lists.file_pairs(dataset(), "map", str(listed))
 
 
+def test_images_that_were_not_prepared_are_left_out(listed, tmp_path, caplog):
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db/33").write_bytes(b"of no known pose")
+    listed.write_text("db/1 db/2\ndb/1 db/33\n")
+    with caplog.at_level(logging.INFO):
+        pairs = pair_lists.file_pairs(replace(dataset(), image_root=str(tmp_path)), "map", str(listed))
+    assert pairs == [("db/1", "db/2")]
+    assert "1 pairs with an image of which the dataset knows nothing" in caplog.text
+
+
 def test_kind_file_without_a_file():
     with pytest.raises(SettingsError, match=r"needs `path`.*'demo' came without"):
         pair_lists.file_pairs(dataset(), "map")
