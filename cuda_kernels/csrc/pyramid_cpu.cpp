@@ -396,7 +396,7 @@ void Pyramid::excluded_of_task(int64_t task, const Scratch& s) {
         int64_t row = 0, k = columns1_ - 1;
         while (row < rows1_ - 1 && column[row] < least) ++row;
         if (row == rows1_ - 1)
-            for (k = 0; (k % 2 ? odd : even)[k / 2] < least;) ++k;
+            for (k = 0; *(k % 2 ? odd + k / 2 : even + k / 2) < least;) ++k;
         excluded_score_[first + i] = rectify_any(most, rectification_);
         excluded_pixel_[first + i] = row * columns1_ + k;
     }
