@@ -61,11 +61,10 @@ class DetectionInference:
         """
         image = image[None].to(maps.local.device).contiguous(memory_format=torch.channels_last)
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            strips = _Strips(self._low, self._low_products(maps), _ImagePart(image, self._image, self._detail))
-            logits = self._logits(strips, image.shape[2] * image.shape[3] <= STORED_PIXELS)
+            logits = self.logits(self.low_products(maps), self.image_part(image))
         return functional.softplus(functional.instance_norm(logits[None, None])[0, 0])
 
-    def _low_products(self, maps: PosfeatMaps) -> list[Tensor]:
+    def low_products(self, maps: PosfeatMaps) -> list[Tensor]:
         """What the second convolution's taps make of the first one's normalised and gated map."""
         features = torch.cat([maps.local, maps.small], dim=1).to(self.dtype)
         low = functional.conv2d(features, self._first, padding=1)
@@ -73,9 +72,14 @@ class DetectionInference:
         centred = functional.leaky_relu_(low - mean.to(self.dtype)[:, None, None], self._slope)
         return [taps.float() for taps in self._low.products(centred, (1 / deviation).to(self.dtype))]
 
-    def _logits(self, strips: "_Strips", stored: bool) -> Tensor:
-        """(H, W): the strips normalised, gated, and summed with the last weights."""
-        source: Iterable[Tensor] = list(strips) if stored else strips
+    def image_part(self, image: Tensor) -> "ImagePart":
+        """Of (1, 3, H, W), channels last."""
+        return ImagePart(image, self._image, self._detail)
+
+    def logits(self, products: list[Tensor], image_part: "ImagePart") -> Tensor:
+        """(H, W): both parts of the second convolution added, normalised, gated, and summed with the last weights."""
+        strips = _Strips(self._low, products, image_part)
+        source: Iterable[Tensor] = list(strips) if image_part.num_pixels <= STORED_PIXELS else strips
         mean, deviation = _statistics(strip.permute(2, 0, 1)[None] for strip in source)
         weights = self._last / deviation
         return torch.cat([functional.leaky_relu_(strip - mean, self._slope) @ weights for strip in source])
@@ -87,7 +91,7 @@ class _Strips:
 
     low: EnlargedConvolution
     products: list[Tensor]
-    image_part: "_ImagePart"
+    image_part: "ImagePart"
 
     def __iter__(self) -> Iterator[Tensor]:
         height = self.image_part.height
@@ -97,7 +101,7 @@ class _Strips:
             yield strip
 
 
-class _ImagePart:
+class ImagePart:
     """What the second convolution makes of the image's channels.
 
     Args:
@@ -107,7 +111,7 @@ class _ImagePart:
     """
 
     def __init__(self, image: Tensor, first: Tensor, second: Tensor) -> None:
-        self.height = image.shape[2]
+        self.height, self.num_pixels = image.shape[2], image.shape[2] * image.shape[3]
         self._padded = functional.pad(image, (HALO,) * 4)
         starts = range(0, self.height, ROWS)
         mean, deviation = _statistics(

@@ -84,17 +84,32 @@ class DescriptionInference:
             return self._maps(image[None].to(self.device, self.dtype).contiguous(memory_format=torch.channels_last))
 
     def _maps(self, image: Tensor) -> PosfeatMaps:
-        small = functional.max_pool2d(self._first(image).relu_(), 3, 2, 1)
-        skips = [small]
+        small, *skips, decoded = self.encode(image)
+        for level in range(len(self._up)):
+            decoded = self.join(level, self.enlarge(level, decoded), skips.pop())
+        return PosfeatMaps(self.describe(decoded), small.float())
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """(1, 3, H, W), channels last, to the stem's pooled map and those of the three stages."""
+        maps = [functional.max_pool2d(self._first(image).relu_(), 3, 2, 1)]
         for stage in self._stages:
-            maps = skips[-1]
+            last = maps[-1]
             for block in stage:
-                maps = block(maps)
-            skips.append(maps)
-        decoded = skips.pop()
-        for up, join in zip(self._up, self._join, strict=True):
-            decoded = functional.elu_(join(torch.cat([up(decoded), skips.pop()], dim=1)))
-        return PosfeatMaps(functional.elu_(self._fine(decoded)).float(), small.float())
+                last = block(last)
+            maps.append(last)
+        return maps
+
+    def enlarge(self, level: int, maps: Tensor) -> Tensor:
+        """(1, C0, h, w) to (1, C, 2 h, 2 w), level 0 from stride 16, level 1 from stride 8."""
+        return self._up[level](maps)
+
+    def join(self, level: int, enlarged: Tensor, skip: Tensor) -> Tensor:
+        """Enlarged map and the encoder's to (1, C, h, w)."""
+        return functional.elu_(self._join[level](torch.cat([enlarged, skip], dim=1)))
+
+    def describe(self, decoded: Tensor) -> Tensor:
+        """(1, 256, H/4, W/4) to (1, 128, H/4, W/4) float32."""
+        return functional.elu_(self._fine(decoded)).float()
 
 
 class _FoldedBottleneck:
