@@ -69,7 +69,10 @@ def run(args: argparse.Namespace) -> None:
         rows = filtered
     targets = dense_field(rows, image0.size, image1.size, "left")
     if np.isnan(targets).all():
-        raise EmptyResultError(f"{name}: {len(rows)} matches are too few for a view; it takes 4 that are not on a line")
+        raise EmptyResultError(
+            f"{name}: {len(rows)} matches are too few for a view, it takes 4 that are not on a line;"
+            " --min-cc-size 0 uses those without agreeing neighbours too"
+        )
     view, share = build_view(image1, targets, clamp=args.clamp)
     _logger.info("%.1f %% of the view lies in the second photograph", 100 * share)
     figure = draw_warp(image0, image1, view, name)
