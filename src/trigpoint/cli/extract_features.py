@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from trigpoint.cli.disk_options import add_detect_options, selected_names, with_detect_options
 from trigpoint.cli.options import json_object, stage_settings
 from trigpoint.storage.dataset import read_dataset
 from trigpoint.storage.pairs import read_pairs
@@ -16,7 +17,9 @@ _logger = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `trigpoint extract-features`."""
     parser.add_argument(
-        "--settings", type=json_object, required=True, help='JSON: {"method": NAME, "settings": {...}, ...}'
+        "--settings",
+        type=json_object,
+        help='JSON: {"method": NAME, "settings": {...}, ...}; may be missing beside DISK\'s options',
     )
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json, written by `trigpoint prepare`")
     parser.add_argument(
@@ -31,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-workers", type=int, default=1, help="threads")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where networks run")
     parser.add_argument("--output", type=Path, required=True, help="feature shard (HDF5)")
+    add_detect_options(parser)
 
 
 def _images(dataset: Dataset, lists: list[Path]) -> list[str]:
@@ -52,9 +56,10 @@ def run(args: argparse.Namespace) -> None:
     from trigpoint.kernels.heap import keep_freed_memory
     from trigpoint.methods.extraction import ExtractionSettings, extract_shard
 
-    settings = stage_settings(args.settings, ExtractionSettings, "extract-features")
+    values = with_detect_options(args.settings, args)
+    settings = stage_settings(values, ExtractionSettings, "extract-features")
     dataset = read_dataset(args.dataset)
-    names = args.shard.select(_images(dataset, args.pairs))
+    names = args.shard.select(selected_names(_images(dataset, args.pairs), args.image_extension))
     keep_freed_memory()
     torch.set_num_threads(args.num_workers)
     device = choose_device(args.device)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from trigpoint.cli.disk_options import add_database_options, with_database_options
 from trigpoint.cli.options import json_object, stage_settings
 from trigpoint.mapping.settings import ImportSettings
 from trigpoint.storage.dataset import read_dataset
@@ -17,12 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--matches", type=Path, required=True, help="matches.h5, or one shard")
     parser.add_argument("--pairs", type=Path, required=True, help="pair list of the map images")
     parser.add_argument("--output", type=Path, required=True, help="database to write, replaced if it exists")
+    add_database_options(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Read, check, write."""
     from trigpoint.mapping.database import import_database
 
-    settings = stage_settings(args.settings, ImportSettings, "import-database")
+    values = with_database_options(args.settings, args)
+    settings = stage_settings(values, ImportSettings, "import-database")
     dataset = read_dataset(args.dataset)
     import_database(dataset, args.features, args.matches, read_pairs(args.pairs), args.output, settings)

@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from trigpoint.cli.disk_options import add_match_options, with_match_options
 from trigpoint.cli.options import json_object, stage_settings
 from trigpoint.errors import DataError, SettingsError
 from trigpoint.storage.dataset import read_dataset
@@ -18,7 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings",
         type=json_object,
-        required=True,
         help='JSON: {"matcher": NAME, "settings": {...}}, or {"method": NAME, ...} for a method of image pairs',
     )
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json, written by `trigpoint prepare`")
@@ -28,13 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-workers", type=int, default=1, help="threads")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where networks run")
     parser.add_argument("--output", type=Path, required=True, help="match shard, or correspondence shard (HDF5)")
+    add_match_options(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Match and write."""
-    if ("method" in args.settings) == ("matcher" in args.settings):
+    values = with_match_options(args.settings, args)
+    if ("method" in values) == ("matcher" in values):
         raise SettingsError('match-pairs: --settings needs either "matcher" or "method"')
-    if ("matcher" in args.settings) != (args.features is not None):
+    if ("matcher" in values) != (args.features is not None):
         raise SettingsError("match-pairs: a matcher needs --features; a method of image pairs takes none")
     import torch
 
@@ -42,8 +44,8 @@ def run(args: argparse.Namespace) -> None:
     from trigpoint.methods.image_matching import ImageMatchingSettings, match_image_shard
     from trigpoint.methods.pair_matching import MatchingSettings, distinct_pairs, match_shard
 
-    by_images = "method" in args.settings
-    settings = stage_settings(args.settings, ImageMatchingSettings if by_images else MatchingSettings, "match-pairs")
+    by_images = "method" in values
+    settings = stage_settings(values, ImageMatchingSettings if by_images else MatchingSettings, "match-pairs")
     dataset = read_dataset(args.dataset)
     known = {image.name for image in dataset.images}
     pairs = distinct_pairs(pair for path in args.pairs for pair in read_pairs(path))
