@@ -110,11 +110,16 @@ def tree_digest(wildcards):
     return dataset_tree_digest(Path(root_of(wildcards)))
 
 
-def prepare_settings(wildcards):
-    values = settings.dataset_settings(config, wildcards.dataset).get("prepare", {})
-    return json.dumps(
-        {**values, "code_version": settings.CODE_VERSIONS["prepare"]}, sort_keys=True
-    )
+def preparation(command):
+    """The function that gives a rule of one dataset its `settings` param."""
+
+    def prepare_settings(wildcards):
+        values = settings.dataset_settings(config, wildcards.dataset).get("prepare", {})
+        return json.dumps(
+            {**values, "code_version": settings.CODE_VERSIONS[command]}, sort_keys=True
+        )
+
+    return prepare_settings
 
 
 @in_one_line
@@ -204,6 +209,19 @@ def pair_lists(wildcards):
 def sharding(name):
     given = workflow.global_resources.get(name)
     return SHARDING[name] if given is None or given.value is None else int(given.value)
+
+
+def flow_shards(wildcards):
+    """Shards of `match_flow`: as many as the pairs of the ground truth are worth."""
+    path = checkpoints.read_flow.get(dataset=wildcards.dataset).output.truth
+    with FlowTruth(path) as truth:
+        count = shard_count(
+            len(truth), sharding("max_shards"), sharding("image_pairs_per_shard")
+        )
+    return [
+        f"work/{wildcards.dataset}/{wildcards.run}/flow/{number + 1}-of-{count}.h5"
+        for number in range(count)
+    ]
 
 
 def image_shards(wildcards):

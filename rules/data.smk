@@ -31,7 +31,7 @@ checkpoint prepare:
         layout=layout_of,
         root=root_of,
         images=tree_digest,
-        settings=prepare_settings,
+        settings=preparation("prepare"),
         strict="--strict" if config["strict"] else "",
     shell:
         "exec trigpoint prepare --dataset {wildcards.dataset} --layout {params.layout}"

@@ -7,26 +7,6 @@ ruleorder: report_flow > report
 ruleorder: publish_flow > publish
 
 
-def flow_shards(wildcards):
-    """Shards of `match_flow`: as many as the pairs of the ground truth are worth."""
-    path = checkpoints.read_flow.get(dataset=wildcards.dataset).output.truth
-    with FlowTruth(path) as truth:
-        count = shard_count(
-            len(truth), sharding("max_shards"), sharding("image_pairs_per_shard")
-        )
-    return [
-        f"work/{wildcards.dataset}/{wildcards.run}/flow/{number + 1}-of-{count}.h5"
-        for number in range(count)
-    ]
-
-
-def read_flow_settings(wildcards):
-    values = settings.dataset_settings(config, wildcards.dataset).get("prepare", {})
-    return json.dumps(
-        {**values, "code_version": settings.CODE_VERSIONS["read-flow"]}, sort_keys=True
-    )
-
-
 checkpoint read_flow:
     input:
         dataset=dataset_file,
@@ -43,7 +23,7 @@ checkpoint read_flow:
     resources:
         mem_mb=grow_mem_mb,
     params:
-        settings=read_flow_settings,
+        settings=preparation("read-flow"),
     shell:
         "exec trigpoint read-flow --settings {params.settings:q} --dataset {input.dataset}"
         " --output {output.truth} > {log} 2>&1"
