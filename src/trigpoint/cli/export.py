@@ -1,7 +1,8 @@
 """`trigpoint export`: write the features, matches and model of a run for another tool, into a new folder.
 
-disk, imw, hloc: coordinates as here, centre of the top-left pixel at (0, 0). colmap, kapture: half a pixel is added,
-their corner of the top-left pixel is (0, 0). The files of each format, and what they cannot hold: docs/exports.md.
+disk, imw, hloc, posfeat: coordinates as here, centre of the top-left pixel at (0, 0). colmap, kapture: half a pixel
+is added, their corner of the top-left pixel is (0, 0). The files of each format, and what they cannot hold:
+docs/exports.md.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from trigpoint.errors import SettingsError, StorageError
 if TYPE_CHECKING:
     from trigpoint.export.run_files import RunFiles
 
-FORMATS = ("disk", "imw", "hloc", "colmap", "kapture")
+FORMATS = ("disk", "imw", "hloc", "colmap", "kapture", "posfeat")
 _logger = logging.getLogger(__name__)
 
 
@@ -59,11 +60,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     colmap.add_argument("--single-camera", action="store_true", help="of --legacy: the first image's camera for all")
     colmap.add_argument("--image-extension", default=".jpg", help="of --legacy: with the dot")
     kapture = parser.add_argument_group("of --to kapture")
+    posfeat = parser.add_argument_group("of --to posfeat", "needs features only")
+    posfeat.add_argument("--postfix", default="posfeat", help="ending of the files, without the dot")
     kapture.add_argument("--link-images", action="store_true", help="link sensors/records_data to the image folder")
 
 
 def run(args: argparse.Namespace) -> None:
     """Find the files, call the format's writer."""
+    if args.to == "posfeat":
+        _export_feature_npz(args)
+        return
     files = run_files(args)
     if args.to == "disk":
         from trigpoint.export.disk_h5 import export_disk
@@ -116,6 +122,16 @@ def run_files(args: argparse.Namespace) -> "RunFiles":
 
 def _of_run(folder: Path | None, name: str) -> Path | None:
     return folder / name if folder is not None and (folder / name).exists() else None
+
+
+def _export_feature_npz(args: argparse.Namespace) -> None:
+    from trigpoint.export.feature_npz import export_feature_npz
+
+    features = args.features or _of_run(args.folder, "features.h5")
+    if features is None:
+        raise SettingsError("--to posfeat: give --run, a folder with features.h5, or --features")
+    export_feature_npz(features, args.output, args.postfix)
+    _logger.info("posfeat files written to %s", args.output)
 
 
 def _export_colmap(files: "RunFiles", args: argparse.Namespace) -> None:
