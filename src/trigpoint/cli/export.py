@@ -23,7 +23,13 @@ _logger = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the subcommand."""
-    parser.add_argument("--to", choices=FORMATS, required=True, help="format")
+    parser.add_argument(
+        "--to",
+        choices=FORMATS,
+        required=True,
+        help="format; the top-left pixel's centre stays (0, 0) in all but colmap and kapture, where its corner is (0, 0)"
+        " and half a pixel is added (docs/exports.md)",
+    )
     parser.add_argument(
         "--run",
         dest="folder",

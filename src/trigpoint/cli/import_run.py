@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the subcommand."""
     parser.add_argument("input", type=Path, help="folder with the other tool's files")
-    parser.add_argument("--from", dest="source", choices=FORMATS, required=True, help="format")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        choices=FORMATS,
+        required=True,
+        help="format; half a pixel is taken off colmap's and kapture's keypoints",
+    )
     parser.add_argument(
         "--dataset",
         type=Path,
