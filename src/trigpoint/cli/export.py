@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to",
         choices=FORMATS,
         required=True,
-        help="format; the top-left pixel's centre stays (0, 0) in all but colmap and kapture, where its corner is (0, 0)"
+        help="format; the top-left pixel's centre is (0, 0) in all but colmap and kapture, where its corner is"
         " and half a pixel is added (docs/exports.md)",
     )
     parser.add_argument(
