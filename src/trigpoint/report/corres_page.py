@@ -20,6 +20,7 @@ from trigpoint.types import Image
 MAX_ROWS = 50_000  # in the page, spread evenly: 2 MB; the nearest of so many is found in under a millisecond
 PICTURE_PX = 1600  # longer side of a picture in the page
 JPEG_QUALITY = 88
+MAX_CROSSES = 8_000  # more of them hide the photographs, so they are drawn when the reader asks
 
 
 def read_fundamental(path: Path) -> NDArray[np.float64]:
@@ -77,6 +78,7 @@ def render_corres_page(
             dense=is_dense(rows),
             total=len(rows),
             shown=values["count"],
+            max_crosses=MAX_CROSSES,
             hidden=values["hidden"],
             has_F=F is not None,
             data=embedded_json(values),

@@ -47,6 +47,10 @@ class Panel:
         scale = np.array(self.picture.size, dtype=np.float64) / self.size
         return (np.asarray(xy, dtype=np.float64) + 0.5) * scale + [self.left, self.top]
 
+    def holds(self, xy: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """(N,) whether a point lies on the image; dense correspondences may lead out of it."""
+        return np.asarray(((xy >= -0.5) & (xy <= np.array(self.size) - 0.5)).all(axis=1))
+
 
 @dataclass
 class Figure:

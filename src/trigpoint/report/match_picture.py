@@ -36,7 +36,8 @@ def draw_matches(
     """
     found = correspondences_from_rows(rows)
     panels = _row(image0, image1)
-    marked = spread(found.xy[:, :2], found.scores, MAX_CROSSES)
+    visible = np.flatnonzero(panels[0].holds(found.xy[:, :2]) & panels[1].holds(found.xy[:, 2:]))
+    marked = visible[spread(found.xy[visible, :2], found.scores[visible], MAX_CROSSES)]
     colors = hue_colors(found.xy[:, :2])
     lined = marked[spread(found.xy[marked, :2], found.scores[marked], max_lines)]
     figure = Figure([panels], [[_caption(image0), _caption(image1)]], _title(title, rows, len(lined), "lines"))
@@ -68,7 +69,8 @@ def draw_corres(image0: Image, image1: Image, rows: NDArray[np.floating], title:
     figure = Figure([above, below], captions, _title(title, rows, len(shown), "crosses") + note)
     layer, pen = figure.layer()
     for panel, columns in zip(below, (slice(0, 2), slice(2, 4)), strict=True):
-        for place, color in zip(panel.place(found.xy[shown][:, columns]), colors, strict=True):
+        xy = found.xy[shown][:, columns]
+        for place, color in zip(panel.place(xy)[panel.holds(xy)], colors[panel.holds(xy)], strict=True):
             _cross(pen, place, _rgb(color))
     return figure.render(layer)
 

@@ -80,6 +80,17 @@ def test_correspondences_without_a_positive_score_are_hidden() -> None:
     assert len(colours[1]) == 1
 
 
+def test_nothing_is_drawn_beside_an_image() -> None:
+    images = grey("left", 100, 100), grey("right", 100, 100)
+    beside = rows_of([50, 50, 103, 50, 1, 0], [50, 50, 50, -20, 1, 0])
+    empty = rows_of()
+    title = 18 + 33
+    pictures = [draw_matches(*images, rows, "test").crop((0, title, 9999, 9999)) for rows in (beside, empty)]
+    assert pictures[0].tobytes() == pictures[1].tobytes()
+    pictures = [draw_corres(*images, rows, "test").crop((660, title, 9999, 9999)) for rows in (beside, empty)]
+    assert pictures[0].tobytes() == pictures[1].tobytes()  # of the right images; the left one has its crosses
+
+
 def test_dense_rows_and_warps_are_drawn(tmp_path: Path) -> None:
     images = grey("left", 30, 20), grey("right", 30, 20)
     x, y = np.meshgrid(np.arange(30.0), np.arange(20.0))
