@@ -112,7 +112,7 @@ class Pyramid {
     bool bfloat16_, votes_possible_, stored_;
     int64_t block_rows_, block_columns_;
     std::vector<MapShape> shapes_;  // by level; of level 0 none
-    int64_t step_rows_, upper_step_rows_, patch_slots_, ring_rows_;
+    int64_t step_rows_, patch_slots_, ring_rows_;
     int64_t next_task_ = 0;
     bool with_codes_ = true;
 
@@ -163,8 +163,7 @@ Pyramid::Pyramid(const tp_pyramid& problem, Pieces& pieces) : problem_(problem) 
     for (int64_t n = 2; n <= num_levels_; ++n) shapes_[n] = MapShape(level(n).rows, level(n).columns);
 
     const int64_t grid_rows = problem.desc0.rows + 1, grid_columns = width0_ + 1;
-    upper_step_rows_ = divided_up(TASK * threads, grid_columns);
-    step_rows_ = stored_ ? upper_step_rows_ : divided_up(4 * TASK * threads, width0_);
+    step_rows_ = divided_up(3 * TASK * threads, 2 * width0_);  // as few as keep everybody busy: rows stay in cache
     patch_slots_ = num_tasks_ * TASK;
     if (!stored_)
         patch_slots_ = std::min(patch_slots_, rounded_up((step_rows_ + 2) * width0_ + (threads + 1) * TASK, TASK));
@@ -183,8 +182,7 @@ Pyramid::Pyramid(const tp_pyramid& problem, Pieces& pieces) : problem_(problem) 
     int64_t ring = ring_rows_ * grid_columns * shapes_[1].floats();  // level 1 on the way down
     for (int64_t n = 2; n <= num_levels_; ++n) {
         volumes_[n] = maps_with_slack(pieces, grid_rows * grid_columns * shapes_[n].floats());
-        const int64_t step = n == 2 ? step_rows_ : upper_step_rows_;
-        const int64_t rows = std::min(grid_rows, step + 2 * level(n).gap_next);
+        const int64_t rows = std::min(grid_rows, step_rows_ + 2 * level(n).gap_next);
         ring = std::max(ring, rows * grid_columns * shapes_[n].floats());
     }
     ring_ = maps_with_slack(pieces, ring);
@@ -435,14 +433,13 @@ void Pyramid::level1_map(int64_t parent, float* out) {
 // Level `number` from the one below, a few rows of parents at a time.
 void Pyramid::level_up(Team& team, int64_t number) {
     const tp_level& l = level(number);
-    const int64_t step = number == 2 ? step_rows_ : upper_step_rows_;
     const int64_t rows = l.grid_rows, columns = l.grid_columns;
-    const int64_t ring_rows = std::min(rows, step + 2 * l.gap_next);
+    const int64_t ring_rows = std::min(rows, step_rows_ + 2 * l.gap_next);
     const MapShape &lower = shapes_[number - 1], &cells = shapes_[number];
     auto ring = [&](int64_t y, int64_t x) { return ring_ + (y % ring_rows * columns + x) * cells.floats(); };
     int64_t done = 0;
-    for (int64_t y0 = 0; y0 < rows; y0 += step) {
-        const int64_t y1 = std::min(y0 + step, rows), needed = std::min(rows, y1 + l.gap_next);
+    for (int64_t y0 = 0; y0 < rows; y0 += step_rows_) {
+        const int64_t y1 = std::min(y0 + step_rows_, rows), needed = std::min(rows, y1 + l.gap_next);
         if (number == 2) need_patch_rows(team, needed);
         team.run((needed - done) * columns, [&](int64_t item, int thread) {
             Scratch& s = scratch_[thread];
@@ -462,7 +459,6 @@ void Pyramid::level_up(Team& team, int64_t number) {
 
 void Pyramid::up(Team& team) {
     with_codes_ = stored_ && votes_possible_;
-    if (stored_) need_patch_rows(team, problem_.desc0.rows);
     for (int64_t number = 2; number <= num_levels_; ++number) level_up(team, number);
 }
 
