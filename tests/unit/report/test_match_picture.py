@@ -85,9 +85,9 @@ def test_nothing_is_drawn_beside_an_image() -> None:
     beside = rows_of([50, 50, 103, 50, 1, 0], [50, 50, 50, -20, 1, 0])
     empty = rows_of()
     title = 18 + 33
-    pictures = [draw_matches(*images, rows, "test").crop((0, title, 9999, 9999)) for rows in (beside, empty)]
+    pictures = [draw_matches(*images, rows, "test").crop((0, title, 1330, 700)) for rows in (beside, empty)]
     assert pictures[0].tobytes() == pictures[1].tobytes()
-    pictures = [draw_corres(*images, rows, "test").crop((660, title, 9999, 9999)) for rows in (beside, empty)]
+    pictures = [draw_corres(*images, rows, "test").crop((680, title, 1330, 1382)) for rows in (beside, empty)]
     assert pictures[0].tobytes() == pictures[1].tobytes()  # of the right images; the left one has its crosses
 
 
