@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
@@ -255,11 +256,24 @@ def test_positions_follow_the_free_memory(monkeypatch: pytest.MonkeyPatch, caplo
 
     monkeypatch.setattr(pyramid_cpu.psutil, "virtual_memory", Memory)
     pyramid_cpu.free_workspace()
-    desc0, desc1 = quantized(0, 2, (8, 8), 2), quantized(1, 2, (20, 20), 2)
+    desc0, desc1 = quantized(0, 1, (40, 40), 2), quantized(1, 1, (20, 20), 2)
+    with pytest.raises(SettingsError, match="smaller images"):
+        match_pyramid(desc0, desc1)
+    Memory.available = estimate_pyramid(1, (40, 40), (20, 20), positions="recomputed").bytes
     with caplog.at_level(logging.INFO, logger="trigpoint"):
         found = match_pyramid(desc0, desc1)
     assert "positions recomputed" in caplog.text
     assert_equal(found, match_pyramid(desc0, desc1, backend="reference"))
+
+
+@needs_library
+def test_calls_from_several_threads_do_not_share_a_workspace() -> None:
+    pairs = [(quantized(seed, 3, (9, 8), 2), quantized(seed + 50, 3, (40, 33), 2)) for seed in range(12)]
+    expected = [match_pyramid(*pair, backend="reference") for pair in pairs]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda pair: match_pyramid(*pair, backend="cpu"), pairs))
+    for first, second in zip(found, expected, strict=True):
+        assert_equal(first, second)
 
 
 def test_reciprocal_keeps_what_both_sides_choose() -> None:

@@ -54,16 +54,28 @@ def match_pyramid(
 
 
 def choose_positions(library: ctypes.CDLL, problem: compiled.Problem) -> str:
-    """`stored` where the available memory allows it, else `recomputed`; logged."""
-    problem.positions = compiled.STORED
-    wanted = library.tp_pyramid_cpu_bytes(ctypes.byref(problem))
+    """`stored` where the available memory allows it, else `recomputed`; logged.
+
+    Raises:
+        SettingsError: neither fits.
+    """
+    wanted = {}
+    for name, number in POSITIONS.items():
+        problem.positions = number
+        wanted[name] = library.tp_pyramid_cpu_bytes(ctypes.byref(problem))
     available = psutil.virtual_memory().available + library.tp_cpu_workspace_bytes()
-    chosen = "stored" if wanted <= FREE_SHARE * available else "recomputed"
+    if wanted["recomputed"] > available:
+        raise SettingsError(
+            f"matching {problem.desc0.rows}x{problem.desc0.columns} patches with {problem.desc1.rows}x"
+            f"{problem.desc1.columns} pixels takes {wanted['recomputed'] >> 20} MiB, {available >> 20} MiB are free: "
+            "take smaller images"
+        )
+    chosen = "stored" if wanted["stored"] <= FREE_SHARE * available else "recomputed"
     _logger.log(
         logging.DEBUG if chosen == "stored" else logging.INFO,
         "positions %s: storing them takes %d MiB, %d MiB are free",
         chosen,
-        wanted >> 20,
+        wanted["stored"] >> 20,
         available >> 20,
     )
     return chosen
