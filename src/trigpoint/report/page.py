@@ -60,6 +60,7 @@ def render_page(
             max_lines=pair_views.MAX_LINES,
             queries=query_rows(metrics, unit),
             query_pairs=query_pairs or {},
+            submissions=[dataset.submission.format(run=run) for run in metrics["runs"]] if dataset.submission else [],
             unit_word=unit_word,
             unregistered=unregistered_rows(metrics),
             time_rows=time_rows(timings),

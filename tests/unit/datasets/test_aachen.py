@@ -181,6 +181,15 @@ def test_held_out_images_are_queries_whose_poses_are_not_used(tmp_path):
     assert set(others) != {dataset.reference_images}
 
 
+def test_the_users_tree_stays_as_it_is(tmp_path):
+    root = tree(tmp_path)
+    write_colmap(root / "3D-models/aachen_v_1_1")
+    write(root / "database_v1_1.db", "an old database, which opening would rewrite")
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root.rglob("*") if path.is_file()}
+    prepare_dataset("aachen_v1_1", "aachen", root, V1_1)
+    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in root.rglob("*") if p.is_file()} == before
+
+
 def test_a_map_has_to_remain(tmp_path):
     root = tree(tmp_path)
     write_colmap(root / "3D-models/aachen_v_1_1")

@@ -120,6 +120,15 @@ def test_failures_are_counted_and_shown(report):
     assert "left out of this report: disk_2k" in text
 
 
+def test_submissions_are_named_where_the_dataset_has_a_server(finished_work, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(finished_work, work)
+    values = json.loads((work / "dataset.json").read_text())
+    (work / "dataset.json").write_text(json.dumps({**values, "submission": "eval_[{run}].txt"}))
+    assert main(arguments(work, tmp_path / "report", tmp_path / "benchmarks", ("exact",))) == 0
+    assert "<code>submissions/eval_[exact].txt</code>." in (tmp_path / "report/report.html").read_text()
+
+
 def test_ids_are_unique_and_links_lead_somewhere(report):
     found = Cells((report / "report.html").read_text())
     assert len(set(found.ids)) == len(found.ids)
