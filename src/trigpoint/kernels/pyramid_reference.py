@@ -34,7 +34,7 @@ def rectify(values: Tensor, power: float) -> Tensor:
     positive = values.clamp(min=0)
     if power == 1:
         return positive
-    if power == 1.5:
+    if power == 1.5 and values.dtype != torch.float64:
         single = positive.float()
         root = single.double().sqrt().float()  # torch's float32 root is not always the nearest float
         return (single * root).to(values.dtype)
@@ -62,8 +62,8 @@ def aggregate(level: int, border: float, pooled: Tensor, weights: Tensor | None 
     weights = pooled.new_ones(child_grid, dtype=torch.float32) if weights is None else weights
     grid = [side + (level == 1) for side in child_grid]
     total = weights.new_zeros(grid)
-    values = weights.new_zeros((*grid, *size))
-    visible = torch.zeros_like(values)
+    values = weights.new_zeros((*grid, *size), dtype=torch.promote_types(pooled.dtype, torch.float32))
+    visible = weights.new_zeros((*grid, *size))
     for row, column, parents, sources in children(level, grid, child_grid):
         (to_rows, from_rows), (to_columns, from_columns) = (
             shifted(size[0], size[0], row),
@@ -72,7 +72,7 @@ def aggregate(level: int, border: float, pooled: Tensor, weights: Tensor | None 
         weight = weights[sources]
         total[parents] += weight
         values[(*parents, to_rows, to_columns)] += (
-            weight[..., None, None] * pooled[(*sources, from_rows, from_columns)].float()
+            weight[..., None, None] * pooled[(*sources, from_rows, from_columns)].to(values.dtype)
         )
         visible[(*parents, to_rows, to_columns)] += weight[..., None, None]
     values /= divisor(total[..., None, None].expand_as(visible), visible, border)
