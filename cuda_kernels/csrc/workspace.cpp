@@ -26,7 +26,11 @@ char* map_memory(int64_t bytes) {
 }
 
 void unmap(char* data, int64_t bytes) {
-    if (data) munmap(data, (size_t)bytes);
+    if (!data) return;
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(data, (size_t)bytes);
+#endif
+    munmap(data, (size_t)bytes);
 }
 
 }  // namespace

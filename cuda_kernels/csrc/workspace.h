@@ -4,6 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace trigpoint {
 
 // A block of memory; takes the kept one if no other call has it, grown to `bytes` where it is smaller.
@@ -28,7 +32,13 @@ class Pieces {
     template <typename T>
     T* take(int64_t count) {
         T* piece = data_ ? reinterpret_cast<T*>(data_ + used_) : nullptr;
-        used_ += (count * (int64_t)sizeof(T) + 63) / 64 * 64;
+        const int64_t end = used_ + count * (int64_t)sizeof(T);
+        used_ = (end + 63) / 64 * 64;
+#if defined(__SANITIZE_ADDRESS__)  // what lies between two pieces is nobody's
+        used_ += 64;
+        if (data_) __asan_unpoison_memory_region(piece, count * sizeof(T));
+        if (data_) __asan_poison_memory_region(data_ + end, used_ - end);
+#endif
         return piece;
     }
     int64_t used() const { return used_; }
