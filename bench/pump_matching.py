@@ -79,7 +79,7 @@ def peer_up(level: int, lower: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]
     shape = (lower.shape[0] + enlarged, lower.shape[1] + enlarged, *small.shape[2:])
     values, visible, total = small.new_zeros(shape), small.new_full(shape, 1e-8), small.new_full(shape[:2], 1e-8)
     for target, source, cells, looked_up in shifts(gaps, shape, small.shape):
-        values[(*target, *cells)] += weights[source][..., None, None] * small[(*source, *looked_up)]
+        values[(*target, *cells)].addcmul_(weights[source][..., None, None], small[(*source, *looked_up)])
         visible[(*target, *cells)] += weights[source][..., None, None]
         total[target] += weights[source]
     return rectified(values.div_(visible.pow_(0.9).mul_(total[..., None, None] ** 0.1))), total
@@ -115,9 +115,9 @@ def peer_down(level: int, upper: Tensor, lower: Tensor) -> Tensor:
     allowed = lower.clone()
     allowed[:, :, -1] = allowed[..., -1] = -1
     best, where = pooled(allowed, positions=True)
-    del allowed
-    raised = lower.flatten(2).flatten(0, 1)
-    return raised.scatter_reduce_(1, where.flatten(1), best.add_(added.flatten(0, 1)).flatten(1), "amax").view_as(lower)
+    raised = torch.zeros_like(lower).flatten(2).flatten(0, 1)  # a full-size copy, as the release unpools
+    raised.scatter_reduce_(1, where.flatten(1), best.add_(added.flatten(0, 1)).flatten(1), "amax")
+    return torch.maximum(lower, raised.view_as(lower))
 
 
 def peer(desc0: Tensor, desc1: Tensor) -> Answer:
@@ -168,9 +168,12 @@ def measure(resize: str, forms: list[str], rounds: int, rate: float, multi_scale
     if "peer" in forms:
         assert_same(pairs)
     phases: dict[str, list[float]] = {}
+    processor: dict[str, list[float]] = {form: [] for form in forms}
 
     def timed(form: str) -> None:
+        started = time.process_time()
         run_all(form, pairs)
+        processor[form].append(time.process_time() - started)
         if form != "peer":
             phases.setdefault(form, []).append(last_seconds()["products"])
 
@@ -179,6 +182,7 @@ def measure(resize: str, forms: list[str], rounds: int, rate: float, multi_scale
     work = {form: product * (2 if form == "recomputed" else 1) for form in forms}
     rows = with_floor(summary(seconds, forms[0]), work, rate)
     for form, row in rows.items():
+        row["median_processor_s"] = round(median(processor[form][1:]), 4)  # of both cores; hardly sees other load
         if form in phases and not multi_scale:
             row["fused_stage_s"] = round(median(phases[form][1:]), 4)
             row["fused_gflop_per_s"] = round(2 * work[form] / median(phases[form][1:]))
@@ -245,6 +249,7 @@ def main() -> None:
             return
         cases = measure_cases(args.cases, args.rounds, args.threads)
     result = json.loads(args.output.read_text()) if args.output.is_file() else {}
+    cases["load_average"] = os.getloadavg()[0]
     result |= {"machine": describe_machine(), "backend": backend_in_use("cpu"), "threads": args.threads} | cases
     args.output.parent.mkdir(exist_ok=True)
     args.output.write_text(json.dumps(result, indent=1) + "\n")
