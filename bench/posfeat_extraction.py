@@ -11,6 +11,7 @@ import argparse
 import importlib.util
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ SHARED = Path(os.environ.get("TRIGPOINT_SHARED", ROOT.parent / "shared"))
 FOLDERS = (SHARED / "data/sacre_coeur/mapping", ROOT / "src/trigpoint/datasets/demo")
 WIDTH, HEIGHT = 640, 480
 OPTIONS = DetectionOptions(limit=8192, nms="hard", nms_radius_px=1, threshold=0.9, threshold_mode="abs")  # HPatches
+Clock = Callable[[], float]
 Features = tuple[torch.Tensor, torch.Tensor]  # positions (N, 2) and descriptors (N, 128)
 
 
@@ -59,27 +61,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--output", type=Path, default=ROOT / "bench/results/posfeat_extraction.json")
+    parser.add_argument(
+        "--processor-time", action="store_true", help="on one thread, for a machine that others use too"
+    )
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    clock = time.process_time if args.processor_time else time.perf_counter
+    threads = 1 if args.processor_time else args.threads
+    torch.set_num_threads(threads)
     keep_freed_memory()  # as trigpoint extract-features does
     backbone, head, origin = networks()
     forms = {"float32": Form(backbone, head, torch.float32), "bfloat16": Form(backbone, head, torch.bfloat16)}
     with torch.inference_mode():
         images = [photograph(args.images, name) for name in list_images(args.images)[: args.num_images]]
-        rate = convolution_rate()
+        rate = convolution_rate(clock)
         work = {name: plain for name, plain, _ in PARTS}, {name: ours for name, _, ours in PARTS if ours}
         functions: dict[str, Callable[[], Any]] = {"plain": lambda: plain_features(backbone, head, images[0])}
         functions |= {name: lambda form=form: form(images[0]) for name, form in forms.items()}
-        rows = summary(paired_runs(functions, args.rounds), "plain")
+        rows = summary(paired_runs(functions, args.rounds, clock), "plain")
         totals = {"plain": sum(work[0].values()), **dict.fromkeys(forms, sum(work[1].values()))}
-        parts = {name: time_parts(form, images[0], args.rounds) for name, form in forms.items()}
-        plain = time_plain_parts(backbone, head, images[0], max(3, args.rounds // 2))
+        parts = {name: time_parts(form, images[0], args.rounds, clock) for name, form in forms.items()}
+        plain = time_plain_parts(backbone, head, images[0], max(3, args.rounds // 2), clock)
         result = {
             "machine": describe_machine(),
-            "threads": args.threads,
+            "threads": threads,
+            "clock": "processor time" if args.processor_time else "wall time",
             "weights": origin,
             "keypoints": len(forms["float32"](images[0])[0]),
-            "sgemm_gmac_per_s": round(product_rate(), 1),
+            "sgemm_gmac_per_s": round(product_rate(clock=clock), 1),
             "convolution_gmac_per_s": round(rate, 1),
             "seconds": with_floor(rows, totals, rate),
             "parts": {name: with_floor(timed, work[1], rate) for name, timed in parts.items()},
@@ -115,11 +123,11 @@ def photograph(folder: Path, name: str) -> torch.Tensor:
     return normalize_image(to_tensor(np.asarray(pixels, dtype=np.uint8)))
 
 
-def convolution_rate(rounds: int = 5) -> float:
+def convolution_rate(clock: Clock, rounds: int = 5) -> float:
     """Multiply-accumulates a second, in 1e9, of the decoder's second join, the plain form's largest convolution."""
     maps = torch.rand(1, 512, HEIGHT // 4, WIDTH // 4).contiguous(memory_format=torch.channels_last)
     weight = torch.rand(256, 512, 3, 3).contiguous(memory_format=torch.channels_last)
-    seconds = paired_runs({"join": lambda: functional.conv2d(maps, weight, padding=1)}, rounds)["join"]
+    seconds = paired_runs({"join": lambda: functional.conv2d(maps, weight, padding=1)}, rounds, clock)["join"]
     return 9 * 512 * 256 * maps[0, 0].numel() / min(seconds) / 1e9
 
 
@@ -153,7 +161,7 @@ def counted_parts() -> list[tuple[str, float, float]]:
 PARTS = counted_parts()
 
 
-def time_parts(form: Form, image: torch.Tensor, rounds: int) -> dict[str, dict[str, float]]:
+def time_parts(form: Form, image: torch.Tensor, rounds: int, clock: Clock) -> dict[str, dict[str, float]]:
     """Seconds of each part of ours; what is computed in one pass is one part."""
     description, detection = form.description, form.detection
     batch = image[None].to(description.dtype).contiguous(memory_format=torch.channels_last)
@@ -183,10 +191,12 @@ def time_parts(form: Form, image: torch.Tensor, rounds: int) -> dict[str, dict[s
         "keypoints": lambda: detect(scores, OPTIONS),
         "descriptors": lambda: sample_descriptors(maps.local, xy, half_cell_shift=True),
     }
-    return summary(paired_runs(functions, rounds), "encoder")
+    return summary(paired_runs(functions, rounds, clock), "encoder")
 
 
-def time_plain_parts(backbone: ResUNet, head: KeypointDet, image: torch.Tensor, rounds: int) -> dict[str, Any]:
+def time_plain_parts(
+    backbone: ResUNet, head: KeypointDet, image: torch.Tensor, rounds: int, clock: Clock
+) -> dict[str, Any]:
     """Seconds of the plain form's three parts."""
     maps = backbone(image[None])
     scores = head(maps, image[None])[0, 0]
@@ -195,7 +205,7 @@ def time_plain_parts(backbone: ResUNet, head: KeypointDet, image: torch.Tensor, 
         "detection": lambda: head(maps, image[None]),
         "keypoints": lambda: plain_keypoints(scores),
     }
-    return summary(paired_runs(functions, rounds), "description")
+    return summary(paired_runs(functions, rounds, clock), "description")
 
 
 def plain_features(backbone: ResUNet, head: KeypointDet, image: torch.Tensor) -> Features:
