@@ -15,7 +15,7 @@ from trigpoint.matching.pump.post_filter import post_filter
 from trigpoint.methods.base import PairMethod
 from trigpoint.methods.pump_estimate import PumpCost, estimate, memory_limit, refuse_what_does_not_fit
 from trigpoint.methods.pump_matching import ViewMatcher
-from trigpoint.methods.pump_settings import PostFilterSettings, PumpSettings
+from trigpoint.methods.pump_settings import PostFilterSettings, PumpSettings, products_dtype
 from trigpoint.methods.pump_views import DescriptorMaps, View, open_view
 from trigpoint.networks.image_transforms import transform_points
 from trigpoint.networks.pump_inference import PumpAsReleased, PumpInference
@@ -38,9 +38,7 @@ class Pump(PairMethod):
         self.settings: PumpSettings = settings
         path = resolve_weights(settings.desc)
         self.weights_sha256 = sha256_of(path)
-        dtype = settings.dtype
-        if dtype == "auto":
-            dtype = "float16" if device == "cuda" else "float32"
+        dtype = products_dtype(settings, device)
         # a processor computes the network in float32 whatever the products are
         network_dtype = NETWORK_DTYPES[dtype] if device == "cuda" else torch.float32
         prepare = PumpAsReleased if settings.legacy else PumpInference

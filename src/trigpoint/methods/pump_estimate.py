@@ -14,14 +14,14 @@ from trigpoint.kernels.pyramid import PyramidCost
 from trigpoint.matching.pump.enumeration import is_swapped
 from trigpoint.matching.pump.records import PATCH_PX
 from trigpoint.matching.pump.tiles import coarse_sizes, tile_corners
-from trigpoint.methods.pump_settings import MIN_TILE_PX, PumpSettings
+from trigpoint.methods.pump_settings import MIN_TILE_PX, PumpSettings, products_dtype
 from trigpoint.networks.image_transforms import reduced_size, rotated_size
 from trigpoint.networks.preprocessing import fit_longer_side
 from trigpoint.networks.pump_net import DESCRIPTOR_DIM
 
 MIB = 1 << 20
 NETWORK_FLOPS_PER_PX = 449_000  # counted: 60.3 GMAC for 600 x 448
-NETWORK_BYTES_PER_PX = 1_400  # measured peak: two copies of the first 128 channels, the hidden maps
+NETWORK_BYTES_PER_PX = 800  # measured peak 770: the first 128 channels, their copy for the next convolution
 HALF_MAP_BYTES_PER_PX = DESCRIPTOR_DIM  # float32 at a quarter of the pixels
 PIXEL_MAP_BYTES_PER_PX = 4 * DESCRIPTOR_DIM
 CROP_PAIRS_PER_TILE = 1.3  # of image 0; more where the matches of a tile are spread
@@ -65,6 +65,8 @@ def estimate(
             machine have.
     """
     limit = memory_limit(settings, device) if memory_bytes is None else memory_bytes
+    # the kernels know a processor's memory, which is at least CUDA's; there 16 bits are bfloat16
+    dtype = "float32" if products_dtype(settings, device) == "float32" else "bfloat16"
     pairs = list(_view_pairs(settings, size0, size1))
     if not pairs:
         return PumpCost(0, 0, 0.0, 0, "stored")
@@ -75,7 +77,7 @@ def estimate(
     chosen, matching_bytes, matching_flops = "stored", 0, 0.0
     for first, second, count in pairs:
         kept, cost = _positions(
-            settings, first, second, max(0, limit - held - PIXEL_MAP_BYTES_PER_PX * _pixels(second))
+            settings, dtype, first, second, max(0, limit - held - PIXEL_MAP_BYTES_PER_PX * _pixels(second))
         )
         chosen = kept if kept != "stored" else chosen
         matching_bytes = max(matching_bytes, cost.bytes + (PIXEL_MAP_BYTES_PER_PX + 32) * _pixels(second))
@@ -161,10 +163,9 @@ def _largest(limit: int, size0: Size, size1: Size, settings: PumpSettings, devic
     return low
 
 
-def _positions(settings: PumpSettings, first: Size, second: Size, limit: int) -> tuple[str, PyramidCost]:
+def _positions(settings: PumpSettings, dtype: str, first: Size, second: Size, limit: int) -> tuple[str, PyramidCost]:
     """What a matching keeps within the limit, and its cost; the smaller one if neither fits."""
     choices = [settings.positions] if settings.positions != "auto" else ["stored", "recomputed"]
-    dtype = "float32" if settings.dtype == "auto" else settings.dtype
     for choice in choices:
         cost = _pyramid_cost(first, second, settings.min_shape, dtype, choice)
         if cost.bytes <= limit:

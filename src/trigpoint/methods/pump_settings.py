@@ -100,6 +100,19 @@ class PumpSettings:
         return enumerate_views(min_scale, self.max_scale, min_rot, self.max_rot, self.rot_step)
 
 
+def products_dtype(settings: PumpSettings, device: str) -> str:
+    """`dtype` for a device, `auto` resolved.
+
+    Raises:
+        SettingsError: float16 on a processor.
+    """
+    if settings.dtype == "auto":
+        return "float16" if device == "cuda" else "float32"
+    if settings.dtype == "float16" and device == "cpu":
+        raise SettingsError(f"{OWNER}: dtype float16 needs CUDA; a processor takes float32 or bfloat16")
+    return settings.dtype
+
+
 def _check_resize(settings: PumpSettings) -> None:
     values = settings.resize if isinstance(settings.resize, tuple) else (settings.resize,)
     if not 1 <= len(values) <= 2:

@@ -66,3 +66,9 @@ def test_a_pair_that_does_not_fit_is_refused_with_the_cure() -> None:
 
 def test_images_below_a_patch_cost_nothing() -> None:
     assert estimate(PumpSettings(), (3, 100), PHOTO).bytes == 0
+
+
+def test_half_precision_needs_cuda() -> None:
+    with pytest.raises(SettingsError, match="float16 needs CUDA"):
+        estimate(PumpSettings(dtype="float16"), PHOTO, PHOTO, memory_bytes=GB)
+    assert estimate(PumpSettings(dtype="bfloat16", resize=300), PHOTO, PHOTO, memory_bytes=GB).bytes < GB
