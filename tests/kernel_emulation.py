@@ -31,7 +31,8 @@ class Emulation:
     def __init__(self, path: Path) -> None:
         self.library = ctypes.CDLL(str(path))
         self.library.tp_pyramid_cuda_bytes.restype = ctypes.c_int64
-        self.library.tp_last_error.restype = ctypes.c_char_p
+        self.library.tp_emulated_error.restype = ctypes.c_char_p
+        self.library.tp_last_error = self.library.tp_emulated_error
 
     @classmethod
     def build(cls, folder: Path) -> "Emulation":

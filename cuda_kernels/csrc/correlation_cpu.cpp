@@ -47,31 +47,47 @@ class Correlation {
         const int64_t tiles0 = (side0_.cells + rows_ - 1) / rows_, panels = (side1_.cells + columns_ - 1) / columns_;
         const int64_t tasks = (tiles0 + TASK_TILES - 1) / TASK_TILES, channels = problem_.channels;
         const int threads = (int)std::min<int64_t>(std::max(problem_.threads, 1), tasks);
-        const int64_t floats_of_task = TASK_TILES * TILE_ROWS * channels + TILE_ROWS * TILE_COLUMNS;
-        Workspace workspace((panels * TILE_COLUMNS * channels + threads * floats_of_task) * (int64_t)sizeof(float));
-        float* const packed1 = reinterpret_cast<float*>(workspace.data());
-        float* const scratch = packed1 + panels * TILE_COLUMNS * channels;
+        Pieces counted(nullptr);
+        take(counted, panels, threads);
+        Workspace workspace(counted.used());
+        Pieces pieces(workspace.data());
+        const Room room = take(pieces, panels, threads);
         Team team(threads);
         const CpuOps& ops = cpu_ops();
         team.run(panels, [&](int64_t panel, int) {
             // offset by offset: the pooled maxima of a panel are then whole vectors
             for (int64_t i = 0; i < TILE_COLUMNS; ++i)
-                pack(side1_, panel * columns_ + i % columns_, i / columns_, TILE_COLUMNS, packed1 + panel * TILE_COLUMNS * channels + i);
+                pack(side1_, panel * columns_ + i % columns_, i / columns_, TILE_COLUMNS, room.packed1 + panel * TILE_COLUMNS * channels + i);
         });
         team.run(tasks, [&](int64_t task, int thread) {
-            float* const packed0 = scratch + thread * floats_of_task;
+            float* const packed0 = room.packed0[(size_t)thread];
             const int64_t first = task * TASK_TILES, tiles = std::min(TASK_TILES, tiles0 - first);
             for (int64_t i = 0; i < tiles * TILE_ROWS; ++i)
                 pack(side0_, first * rows_ + i / per_cell_, i % per_cell_, TILE_ROWS,
                      packed0 + i / TILE_ROWS * TILE_ROWS * channels + i % TILE_ROWS);
             for (int64_t panel = 0; panel < panels; ++panel)
                 for (int64_t tile = 0; tile < tiles; ++tile)
-                    make(ops, packed0 + tile * TILE_ROWS * channels, packed1 + panel * TILE_COLUMNS * channels,
-                         packed0 + TASK_TILES * TILE_ROWS * channels, (first + tile) * rows_, panel * columns_);
+                    make(ops, packed0 + tile * TILE_ROWS * channels, room.packed1 + panel * TILE_COLUMNS * channels,
+                         room.products[(size_t)thread], (first + tile) * rows_, panel * columns_);
         });
     }
 
   private:
+    // Side 1 packed, and every thread's packed tiles and products.
+    struct Room {
+        float* packed1;
+        std::vector<float*> packed0, products;
+    };
+
+    Room take(Pieces& pieces, int64_t panels, int threads) const {
+        Room room = {pieces.take<float>(panels * TILE_COLUMNS * problem_.channels), {}, {}};
+        for (int i = 0; i < threads; ++i) {
+            room.packed0.push_back(pieces.take<float>(TASK_TILES * TILE_ROWS * problem_.channels));
+            room.products.push_back(pieces.take<float>(TILE_ROWS * TILE_COLUMNS));
+        }
+        return room;
+    }
+
     void pack(const Side& side, int64_t cell, int64_t offset, int64_t width, float* out) const {
         const float* from = cell < side.cells ? side.at(cell, offset) : nullptr;
         for (int64_t c = 0; c < problem_.channels; ++c) out[c * width] = from ? from[c * side.map.channel_stride] : 0;

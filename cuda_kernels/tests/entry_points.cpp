@@ -1,5 +1,6 @@
 // Calls every function of the library on small and odd sizes; run with AddressSanitizer and UndefinedBehaviorSanitizer.
 // Results are compared with plain loops, the pyramid's over its settings. Ends with 0, or with the first difference.
+// With TP_EMULATED the CUDA side's pyramid is pyramid_emulation.cpp, on the host, and must find what the CPU finds.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -102,6 +103,25 @@ Matches match(tp_pyramid problem) {
     return found;
 }
 
+#if defined(TP_EMULATED)
+extern "C" void tp_emulated_scratch(int64_t bytes);
+
+Matches match_emulated(const tp_pyramid& problem) {
+    const size_t patches = (size_t)(problem.desc0.rows * problem.desc0.columns);
+    const size_t blocks = (size_t)(problem.desc1.rows / 4 * (problem.desc1.columns / 4));
+    Matches found = {std::vector<int64_t>(patches, -7), std::vector<int64_t>(blocks, -7), std::vector<int64_t>(blocks, -7),
+                     std::vector<float>(patches, -7), std::vector<float>(blocks, -7)};
+    const tp_pyramid_result result = {found.pixel.data(), found.score.data(), found.patch.data(), found.block_pixel.data(),
+                                      found.block_score.data()};
+    const int64_t bytes = tp_pyramid_cuda_bytes(&problem);
+    CHECK(bytes > 0);
+    void* const workspace = std::aligned_alloc(256, (size_t)((bytes + 255) / 256 * 256));
+    CHECK(tp_match_pyramid_cuda(&problem, &result, workspace, nullptr) == 0);
+    std::free(workspace);
+    return found;
+}
+#endif
+
 void pyramid(int64_t channels, int64_t rows0, int64_t columns0, int64_t rows1, int64_t columns1, double power) {
     const auto values0 = eighths(channels * rows0 * columns0, 1), values1 = eighths(channels * rows1 * columns1, 2);
     std::vector<Level> levels = plan(rows0, columns0, rows1, columns1);
@@ -123,11 +143,26 @@ void pyramid(int64_t channels, int64_t rows0, int64_t columns0, int64_t rows1, i
                 problem.threads = threads;
                 CHECK(match(problem) == expected);
             }
+#if defined(TP_EMULATED)
+    tp_emulated_scratch(0);
+    for (int32_t positions : {TP_STORED, TP_RECOMPUTED}) {
+        problem.positions = positions;
+        problem.dtype = TP_FLOAT32;
+        CHECK(match_emulated(problem) == expected);
+    }
+    if (rows1 % 2) {  // every other size: levels are rounded, so that only the addresses are looked at
+        problem.dtype = TP_FLOAT16;
+        match_emulated(problem);
+    }
+    problem.dtype = TP_FLOAT32;
+#endif
     double seconds[4];
     tp_last_cpu_seconds(seconds);
     problem.num_levels = 0;
     match(problem);
+#if !defined(TP_EMULATED)
     CHECK(tp_pyramid_cuda_bytes(&problem) == -1 && *tp_last_error());  // built without CUDA
+#endif
     problem.dtype = 99;
     const tp_pyramid_result nowhere = {};
     CHECK(tp_match_pyramid_cpu(&problem, &nowhere) != 0 && *tp_last_error());

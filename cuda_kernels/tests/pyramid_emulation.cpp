@@ -90,7 +90,7 @@ static int64_t scratch = trigpoint::SCRATCH_BYTES;
 
 extern "C" TP_EXPORT void tp_emulated_scratch(int64_t bytes) { scratch = bytes; }
 
-const char* tp_last_error(void) { return trigpoint::last_error.c_str(); }
+extern "C" TP_EXPORT const char* tp_emulated_error(void) { return trigpoint::last_error.c_str(); }
 
 int64_t tp_pyramid_cuda_bytes(const tp_pyramid* problem) {
     int64_t bytes = -1;

@@ -25,11 +25,16 @@ def program() -> Path:
         patch.setenv("NVCC", "")
         patch.setenv("CXX", "g++")
         library = build_module().build(folder / "libtrigpoint_kernels.so", folder / "objects", SANITIZERS)
-    program = folder / "entry_points"
-    flags = ["-std=c++17", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", *SANITIZERS, f"-I{KERNELS / 'include'}"]
-    source = KERNELS / "tests" / "entry_points.cpp"
-    subprocess.run(["g++", *flags, str(source), str(library), f"-Wl,-rpath,{folder}", "-o", str(program)], check=True)
-    return program
+    compile_program(folder, library, "entry_points", [])
+    return folder / "entry_points"
+
+
+def compile_program(folder: Path, library: Path, name: str, extra: list[str]) -> None:
+    flags = ["-std=c++17", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", *SANITIZERS]
+    folders = [f"-I{KERNELS / part}" for part in ("include", "csrc")]
+    source = [str(KERNELS / "tests" / "entry_points.cpp"), *extra, str(library)]
+    command = ["g++", *flags, *folders, *source, "-pthread", f"-Wl,-rpath,{folder}", "-o", str(folder / name)]
+    subprocess.run(command, check=True)
 
 
 def build_module() -> ModuleType:
@@ -46,6 +51,14 @@ def test_entry_points_are_right_and_clean(program: Path, instructions: str) -> N
     done = subprocess.run([str(program)], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "CUDA built 0" in done.stdout
+
+
+def test_the_cuda_sides_pyramid_is_clean_on_the_host(program: Path) -> None:
+    """The functions, the blocks' phases and the staging of the CUDA kernels, as loops; equal to the CPU's results."""
+    emulation = ["-DTP_EMULATED", str(KERNELS / "tests" / "pyramid_emulation.cpp")]
+    compile_program(program.parent, program.parent / "libtrigpoint_kernels.so", "emulated_entry_points", emulation)
+    done = subprocess.run([str(program.parent / "emulated_entry_points")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_function_of_the_header_is_called() -> None:
