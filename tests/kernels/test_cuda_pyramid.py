@@ -10,11 +10,14 @@ from torch import Tensor
 
 from kernel_emulation import Emulation
 from trigpoint.errors import SettingsError
-from trigpoint.kernels import library, pyramid_cuda
+from trigpoint.kernels import library, match_pyramid, pyramid_cuda
 from trigpoint.kernels import pyramid_reference as reference
 from trigpoint.kernels.pyramid import PyramidMatches, plan_levels
 
 GIGABYTE = 1e9
+SIZES_600X450 = ((112, 150), (448, 600))
+gpu = pytest.mark.gpu
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +116,7 @@ def test_views_that_are_not_contiguous(emulation: Emulation) -> None:
 @pytest.mark.parametrize(("positions", "most"), [("recomputed", 3.4), ("stored", 4.0)])
 def test_memory_of_a_600x450_pair(emulation: Emulation, positions: str, most: float) -> None:
     emulation.scratch(80 << 20)
-    grid, size = (112, 150), (448, 600)
+    grid, size = SIZES_600X450
     plan = plan_levels(grid, size, 99, 5, 0.9)
     desc0, desc1 = torch.zeros(1).expand(128, *grid), torch.zeros(1).expand(128, *size)
     tables = pyramid_cuda.Tables(plan, torch.device("cpu"))
@@ -128,3 +131,37 @@ def test_what_32_bit_indices_cannot_count_is_refused(emulation: Emulation) -> No
     problem = pyramid_cuda._problem(wide, small, (), tables, 1.5, library.FLOAT32)
     with pytest.raises(SettingsError, match="patches"):
         pyramid_cuda._choose_positions(emulation.library, problem, "stored", torch.device("cpu"))
+
+
+@gpu
+@needs_cuda
+@pytest.mark.parametrize("positions", ["stored", "recomputed"])
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (3, 5, 17, 33), (12, 15, 48, 60), (31, 44, 127, 181)])
+def test_on_a_gpu(positions: str, sizes: tuple[int, int, int, int]) -> None:
+    desc0, desc1 = eighths((40, *sizes[:2]), 4, 1), eighths((40, *sizes[2:]), 4, 2)
+    expected = {"float32": match_pyramid(desc0, desc1, backend="reference")}
+    expected["float16"] = expected["bfloat16"] = halves_of_the_reference(desc0, desc1)
+    for dtype, wanted in expected.items():
+        found = match_pyramid(desc0.cuda(), desc1.cuda(), dtype=dtype, positions=positions, backend="cuda")
+        assert_equal(PyramidMatches(*(on_cpu(getattr(found, field.name)) for field in fields(found))), wanted)
+
+
+def on_cpu(value: Tensor | int) -> Tensor | int:
+    return value.cpu() if isinstance(value, Tensor) else value
+
+
+@gpu
+@needs_cuda
+@pytest.mark.parametrize(("positions", "most"), [("recomputed", 3.4), ("stored", 4.0)])
+def test_memory_on_a_gpu(positions: str, most: float) -> None:
+    desc0, desc1 = (torch.nn.functional.normalize(torch.randn(128, *size), dim=0).cuda() for size in SIZES_600X450)
+    torch.cuda.reset_peak_memory_stats()
+    match_pyramid(desc0, desc1, dtype="float16", positions=positions, backend="cuda")
+    assert torch.cuda.max_memory_allocated() / GIGABYTE < most
+
+
+def test_a_named_backend_that_is_missing_is_an_error() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(SettingsError, match="backend 'cuda': the tensors are on cpu"):
+        match_pyramid(torch.zeros(1, 1, 1), torch.zeros(1, 4, 4), backend="cuda")

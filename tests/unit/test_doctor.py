@@ -73,3 +73,9 @@ def test_a_full_disk_ends_with_2_and_a_list(tmp_path, monkeypatch, capsys):
 def test_a_missing_folder_is_named(tmp_path, capsys):
     assert main(["doctor", "--folder", str(tmp_path / "nowhere")]) == 2
     assert "nowhere: no such folder" in capsys.readouterr().err
+
+
+def test_kernels_that_are_not_built_are_absent_with_their_cure(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIGPOINT_KERNELS", str(tmp_path / "none.so"))
+    finding = states(tmp_path)["kernels"]
+    assert finding.state == "absent" and "make kernels" in finding.cure
