@@ -162,6 +162,20 @@ int fail_with(const char* action, cudaError_t error) {
     return fail(std::string(action) + ": " + cudaGetErrorString(error));
 }
 
+// A tile needs more shared memory than smaller devices of a supported architecture have: 0, or the number of fail().
+template <typename SomeSchedule>
+int refuse_small_device(const SomeSchedule& schedule) {
+    typedef typename SomeSchedule::WordType Word;
+    const uint32_t needed = shared_bytes<typename SomeSchedule::DownLayout, Word, typename SomeSchedule::LargestTask>(schedule.stride());
+    int device = 0, most = 0;
+    cudaError_t error = cudaGetDevice(&device);
+    if (error == cudaSuccess) error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    if (error != cudaSuccess) return fail_with("looking at the CUDA device", error);
+    if (needed <= (uint32_t)most) return 0;
+    return fail("a tile of these descriptors takes " + std::to_string(needed >> 10) + " KiB of shared memory, the device has " +
+                std::to_string(most >> 10) + ": use backend reference, or cpu");
+}
+
 }  // namespace
 }  // namespace trigpoint
 
@@ -196,6 +210,7 @@ int tp_match_pyramid_cuda(const tp_pyramid* problem, const tp_pyramid_result* re
     if (refuse(*problem)) return 1;
     if (tp_cuda_devices() == 0) return 1;
     return with_schedule(*problem, static_cast<char*>(workspace), [&](const auto& schedule) {
+        if (refuse_small_device(schedule)) return 1;
         CudaLauncher launcher(static_cast<cudaStream_t>(stream));
         schedule.run(launcher, *result);
         return launcher.failed() ? fail_with("matching a pyramid on the GPU", launcher.error()) : 0;

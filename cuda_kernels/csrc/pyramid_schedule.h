@@ -35,6 +35,8 @@ class Schedule {
   public:
     // The patches of a block of threads: more reuse of the pixels where a word is short.
     static constexpr uint32_t PATCHES = sizeof(Word) == 2 ? 64 : 32;
+    typedef Word WordType;
+    typedef ScoreTile<Word, Stored> LargestTask;  // of shared memory
     typedef TileLayout<Word, PATCHES, 0> UpLayout;
     typedef TileLayout<Word, PATCHES, 2> DownLayout;
 
@@ -70,6 +72,7 @@ class Schedule {
     }
 
     int64_t bytes() const { return bytes_; }
+    uint32_t stride() const { return stride_; }
 
     template <typename Launcher>
     void run(Launcher& launcher, const tp_pyramid_result& result) const {
