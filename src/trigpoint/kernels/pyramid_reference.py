@@ -71,9 +71,9 @@ def aggregate(level: int, border: float, pooled: Tensor, weights: Tensor | None 
         )
         weight = weights[sources]
         total[parents] += weight
-        values[(*parents, to_rows, to_columns)] += (
-            weight[..., None, None] * pooled[(*sources, from_rows, from_columns)].to(values.dtype)
-        )
+        values[(*parents, to_rows, to_columns)] += weight[..., None, None] * pooled[
+            (*sources, from_rows, from_columns)
+        ].to(values.dtype)
         visible[(*parents, to_rows, to_columns)] += weight[..., None, None]
     values /= divisor(total[..., None, None].expand_as(visible), visible, border)
     return values.to(pooled.dtype), total
