@@ -42,7 +42,7 @@ def test_run_selectors_and_layers_work(page, tmp_path):
       select.value = 'noisy'; select.dispatchEvent(new Event('change'));
       const run = document.getElementById('query-run');
       run.value = 'noisy'; run.dispatchEvent(new Event('change'));
-      document.querySelectorAll('#query-table th')[5].click();"""
+      document.querySelectorAll('#query-table th')[7].click();"""
     dom, log = browse(with_script(page, clicks), tmp_path)
     data = body_data(dom)
     assert script_errors(log) == []
