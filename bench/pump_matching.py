@@ -191,7 +191,7 @@ def measure(resize: str, forms: list[str], rounds: int, rate: float, multi_scale
     seconds = paired_runs({form: partial(timed, form) for form in forms}, rounds)
     product = gmacs(pairs)
     work = {form: product * (2 if form == "recomputed" else 1) for form in forms}
-    rows = with_floor(summary(seconds, forms[0]), work, rate)
+    rows = with_floor(summary(seconds, "peer" if "peer" in forms else None), work, rate)
     for form, row in rows.items():
         row["median_processor_s"] = round(median(processor[form][1:]), 4)  # of both cores; hardly sees other load
         if form in phases and not multi_scale:

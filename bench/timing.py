@@ -24,17 +24,17 @@ def paired_runs(
     return seconds
 
 
-def summary(seconds: dict[str, list[float]], peer: str) -> dict[str, dict[str, float]]:
-    """Median, smallest and largest seconds, and the median over rounds of how much faster than the peer."""
-    return {
-        name: {
-            "median_s": round(median(values), 4),
-            "min_s": round(min(values), 4),
-            "max_s": round(max(values), 4),
-            "times_faster_than_peer": round(median(a / b for a, b in zip(seconds[peer], values, strict=True)), 2),
-        }
+def summary(seconds: dict[str, list[float]], peer: str | None) -> dict[str, dict[str, float]]:
+    """Median, smallest and largest seconds; if a peer ran too, the median over rounds of how much faster than it."""
+    rows = {
+        name: {"median_s": round(median(values), 4), "min_s": round(min(values), 4), "max_s": round(max(values), 4)}
         for name, values in seconds.items()
     }
+    if peer is not None:
+        for name, values in seconds.items():
+            ratios = (a / b for a, b in zip(seconds[peer], values, strict=True))
+            rows[name]["times_faster_than_peer"] = round(median(ratios), 2)
+    return rows
 
 
 def product_rate(size: int = 2048, rounds: int = 7, clock: Callable[[], float] = time.perf_counter) -> float:
