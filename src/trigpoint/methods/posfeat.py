@@ -6,6 +6,7 @@ mirroring it; a limit below 128 is kept; SIFT's positions are those of OpenCV's 
 and ranked. Arbitrary pixels, which the authors' program adds up to 128, are left out always.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -130,8 +131,15 @@ class _Describing(FeatureMethod):
         descriptors = sample_descriptors(maps.local, xy, half_cell_shift=self._half_cell)
         return _features(xy.cpu().numpy(), descriptors.cpu().numpy(), scores.cpu().numpy(), size, image)
 
+    @abstractmethod
     def _keypoints(self, maps: PosfeatMaps, padded: Tensor, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
+        """(N, 2) pixels of the network's image and (N,) scores.
+
+        Args:
+            maps: of the padded image.
+            padded: (3, H, W), normalized.
+            pixels: (h, w, 3) uint8 before padding.
+        """
 
     def _check_finite(self, values: Tensor, image: Image) -> None:
         if not torch.isfinite(values).all():
