@@ -1,6 +1,5 @@
 """PUMP's matchers against the authors' numbers: one scale, several, rotations, coarse to fine, under `legacy`."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from trigpoint.methods.base import create_method
 from trigpoint.methods.pump import Pump
 from trigpoint.methods.pump_views import open_view
 from trigpoint.networks.image_transforms import reduced_size
-from trigpoint.networks.pump_net import PumpNet
 from trigpoint.types import Image
 
 OPTIONS = {
@@ -34,19 +32,8 @@ Golden = np.lib.npyio.NpzFile
 
 
 @pytest.fixture(scope="module")
-def weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    spec = importlib.util.spec_from_file_location("fill_weights", shared / "golden/fill_weights.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    path = tmp_path_factory.mktemp("weights") / "filled.pt"
-    torch.save(module.fill(PumpNet().state_dict()), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def create(weights: Path) -> Create:
-    return lambda **options: create_method("pump", {"desc": str(weights), **options})
+def create(filled_pump: Path) -> Create:
+    return lambda **options: create_method("pump", {"desc": str(filled_pump), **options})
 
 
 @pytest.fixture(scope="module")
