@@ -41,18 +41,24 @@ def checkpoint() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def filled_pump(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fill_weights(shared: Path) -> Callable:
+    """The goldens' deterministic stand-in weights for a state dict."""
+    spec = importlib.util.spec_from_file_location("fill_weights", shared / "golden/fill_weights.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.fill
+
+
+@pytest.fixture(scope="session")
+def filled_pump(fill_weights: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of PUMP with the goldens' deterministic stand-in weights: sharp enough to match, not accurate."""
     import torch
 
     from trigpoint.networks.pump_net import PumpNet
 
-    spec = importlib.util.spec_from_file_location("fill_weights", shared / "golden/fill_weights.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     path = tmp_path_factory.mktemp("pump") / "filled.pt"
-    torch.save(module.fill(PumpNet().state_dict()), path)
+    torch.save(fill_weights(PumpNet().state_dict()), path)
     return path
 
 

@@ -1,6 +1,5 @@
 """DISK against numbers computed with the authors' release (acceptance list: network, features, matching)."""
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -28,14 +27,10 @@ def filled_net(shared: Path) -> np.lib.npyio.NpzFile:
 
 
 @pytest.fixture(scope="module")
-def filled(shared: Path) -> DiskUNet:
+def filled(fill_weights: Callable) -> DiskUNet:
     """The network with the goldens' deterministic weights."""
-    spec = importlib.util.spec_from_file_location("fill_weights", shared / "golden/fill_weights.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     network = DiskUNet()
-    network.load_state_dict(module.fill(network.state_dict()))
+    network.load_state_dict(fill_weights(network.state_dict()))
     return network.eval()
 
 

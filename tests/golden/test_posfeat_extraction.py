@@ -1,7 +1,7 @@
 """PoSFeat's keypoints and descriptors of given maps against the authors' program."""
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -102,14 +102,10 @@ def test_mutual_nearest_neighbours_with_ratio_agree(golden: Golden, ratio: str) 
     np.testing.assert_array_equal(found.indices.numpy(), golden[f"match_mutual_ratio_{ratio}"])
 
 
-def test_end_to_end_as_released(shared: Path, golden: Golden, tmp_path: Path) -> None:
+def test_end_to_end_as_released(fill_weights: Callable, golden: Golden, tmp_path: Path) -> None:
     """From the photograph on, by a checkpoint with the goldens' weights."""
-    spec = importlib.util.spec_from_file_location("fill_weights", shared / "golden/fill_weights.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     for section, network in (("backbone", ResUNet()), ("localheader", KeypointDet())):
-        torch.save(module.fill(network.state_dict()), tmp_path / f"{section}.pth")
+        torch.save(fill_weights(network.state_dict()), tmp_path / f"{section}.pth")
     image = Image("golden.png", golden["image"], (256, 192))
     for name in ("hpatches", "aachen", "eth"):
         config = json.loads(str(golden[f"{name}_config"]))

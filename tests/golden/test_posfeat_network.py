@@ -1,8 +1,7 @@
 """PoSFeat's networks against numbers computed with the authors' code."""
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -22,24 +21,15 @@ def golden(shared: Path) -> Golden:
 
 
 @pytest.fixture(scope="module")
-def weights(shared: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fill_weights", shared / "golden/fill_weights.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def backbone(weights: ModuleType) -> ResUNet:
+def backbone(fill_weights: Callable) -> ResUNet:
     network = ResUNet()
-    network.load_state_dict(weights.fill(network.state_dict()))
+    network.load_state_dict(fill_weights(network.state_dict()))
     return network.eval()
 
 
-def filled_head(weights: ModuleType, prior: str = "identity", activation: str = "Softplus") -> KeypointDet:
+def filled_head(fill_weights: Callable, prior: str = "identity", activation: str = "Softplus") -> KeypointDet:
     network = KeypointDet(prior, activation)
-    network.load_state_dict(weights.fill(network.state_dict()))
+    network.load_state_dict(fill_weights(network.state_dict()))
     return network.eval()
 
 
@@ -89,8 +79,8 @@ def test_maps_and_encoder_stages_agree(backbone: ResUNet, golden: Golden) -> Non
 
 
 @torch.inference_mode()
-def test_scores_agree_also_in_a_batch(backbone: ResUNet, weights: ModuleType, golden: Golden) -> None:
-    head = filled_head(weights)
+def test_scores_agree_also_in_a_batch(backbone: ResUNet, fill_weights: Callable, golden: Golden) -> None:
+    head = filled_head(fill_weights)
     image = torch.from_numpy(golden["image_norm"])
     close(head(backbone(image), image), golden["score_map"])
     batch = torch.cat([image, normalize_image(to_tensor(golden["batch2_image1"]))[None]])
@@ -110,18 +100,18 @@ def test_odd_sizes_pad_the_encoder(backbone: ResUNet, golden: Golden) -> None:
 @pytest.mark.parametrize("activation", ["Softplus", "Sigmoid"])
 @torch.inference_mode()
 def test_other_priors_agree(
-    backbone: ResUNet, weights: ModuleType, golden: Golden, prior: str, activation: str
+    backbone: ResUNet, fill_weights: Callable, golden: Golden, prior: str, activation: str
 ) -> None:
     image = torch.from_numpy(golden["image_norm"])
-    scores = filled_head(weights, prior, activation)(backbone(image), image)
+    scores = filled_head(fill_weights, prior, activation)(backbone(image), image)
     close(scores[:, :, ::2, ::2], golden[f"head_{prior}_{activation}"])
     if prior != "identity":
         close(PRIORS[prior](image), golden[f"prior_img_{prior}"], 1e-5)
 
 
-def test_training_mode_agrees(weights: ModuleType, golden: Golden) -> None:
+def test_training_mode_agrees(fill_weights: Callable, golden: Golden) -> None:
     network = ResUNet()
-    network.load_state_dict(weights.fill(network.state_dict()))
+    network.load_state_dict(fill_weights(network.state_dict()))
     images = torch.cat(
         [torch.from_numpy(golden["image_norm"]), normalize_image(to_tensor(golden["batch2_image1"]))[None]]
     )

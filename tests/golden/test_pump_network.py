@@ -1,6 +1,6 @@
 """PUMP's descriptor network against the authors' numbers, with deterministic weights under the official names."""
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,8 @@ def golden(shared: Path) -> np.lib.npyio.NpzFile:
 
 
 @pytest.fixture
-def filled(shared: Path) -> PumpNet:
-    spec = importlib.util.spec_from_file_location("fill_weights", shared / "golden/fill_weights.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return load_pump(module.fill(PumpNet().state_dict()), "filled")
+def filled(fill_weights: Callable) -> PumpNet:
+    return load_pump(fill_weights(PumpNet().state_dict()), "filled")
 
 
 @pytest.mark.parametrize("image", ["A", "B"])
