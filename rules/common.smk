@@ -60,6 +60,13 @@ def in_one_line(function):
     return wrapped
 
 
+def check_pycolmap():
+    """Let a version of pycolmap that this is not made for end the workflow now, not the first job that needs it."""
+    import trigpoint.storage.colmap
+
+
+if workflow.is_main_process:
+    in_one_line(check_pycolmap)()
 in_one_line(settings.validate)(
     config, Path(workflow.basedir) / "rules/config.schema.yaml"
 )

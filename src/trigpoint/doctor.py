@@ -116,9 +116,9 @@ def _gpu() -> Finding:
 
 
 def _pycolmap() -> Finding:
-    from trigpoint.storage.colmap import load
-
     try:
+        from trigpoint.storage.colmap import load  # checks what it finds
+
         return Finding("pycolmap", "ok", load().__version__)
     except TrigpointError as error:
         found, _, cure = str(error).partition("; ")
