@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from trigpoint.networks.posfeat_net import KeypointDet, ResUNet, global_feature, normalize_image
+from trigpoint.networks.posfeat_net import KeypointDet, ResUNet, global_feature
 from trigpoint.networks.posfeat_priors import PRIORS
-from trigpoint.networks.preprocessing import to_tensor
+from trigpoint.networks.preprocessing import normalize_image, to_tensor
 
 TOLERANCE = 1e-3  # of the largest value: some fifty layers, and convolution backends that sum in other orders
 Golden = np.lib.npyio.NpzFile

@@ -30,8 +30,8 @@ from trigpoint.networks.posfeat_keypoints import (
     detect,
     detect_as_released,
 )
-from trigpoint.networks.posfeat_net import DESCRIPTOR_DIM, STRIDE, load_posfeat, normalize_image
-from trigpoint.networks.preprocessing import fit_longer_side, shrink, to_tensor
+from trigpoint.networks.posfeat_net import DESCRIPTOR_DIM, STRIDE, load_posfeat
+from trigpoint.networks.preprocessing import fit_longer_side, normalize_image, shrink, to_tensor
 from trigpoint.settings import check_choice, check_flag, check_number
 from trigpoint.types import Features, Image
 

@@ -24,7 +24,6 @@ CELL_PX = 4  # of the descriptor map
 STRIDE = 16  # image sides must be multiples: the decoder joins maps of strides 16, 8 and 4
 EXPANSION = 4  # of a bottleneck
 ENCODER_BLOCKS = (3, 4, 6)
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of RGB in [0, 1]
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"Softplus": functional.softplus, "Sigmoid": torch.sigmoid}
 
 
@@ -186,12 +185,6 @@ class KeypointDet(nn.Module):
         scores = self._activate(functional.instance_norm(self.conv3(joined)))
         enlarged = functional.interpolate(map_prior, size, mode="bilinear", align_corners=False)
         return enlarged.mean(dim=1, keepdim=True) * image_prior.mean(dim=1, keepdim=True) * scores
-
-
-def normalize_image(images: Float[Tensor, "*batch 3 H W"]) -> Float[Tensor, "*batch 3 H W"]:
-    """(..., 3, H, W) RGB in [0, 1] with ImageNet's mean taken off and divided by its deviation."""
-    mean, deviation = (images.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
-    return (images - mean) / deviation
 
 
 def load_posfeat(

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in [0, 1]
+
 
 def fit_longer_side(size: tuple[int, int], longer_px: int | None) -> tuple[int, int]:
     """(width, height) shrunk so that the longer side is `longer_px`; images that are smaller already stay."""
@@ -33,6 +35,18 @@ def shrink(pixels: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[n
 def to_tensor(pixels: UInt8[np.ndarray, "H W 3"]) -> Float32[Tensor, "3 H W"]:
     """(H, W, 3) uint8 to (3, H, W) float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float().div_(255)
+
+
+def normalize_image(images: Float[Tensor, "*batch 3 H W"]) -> Float[Tensor, "*batch 3 H W"]:
+    """(..., 3, H, W) RGB in [0, 1] with ImageNet's mean taken off and divided by its deviation."""
+    mean, deviation = (images.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+    return (images - mean) / deviation
+
+
+def denormalize_image(images: Float[Tensor, "*batch 3 H W"]) -> Float[Tensor, "*batch 3 H W"]:
+    """(..., 3, H, W) RGB in [0, 1] from what `normalize_image` made of it."""
+    mean, deviation = (images.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+    return images * deviation + mean
 
 
 def pad_to_frame(image: Float[Tensor, "C h w"], frame: tuple[int, int]) -> Float[Tensor, "C H W"]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trigpoint.errors import ShapeError, WeightsError
+from trigpoint.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 DESCRIPTOR_DIM = 128
 HIDDEN_DIM = 512
@@ -24,8 +25,6 @@ PATCH_PX = 4  # stride of the hidden maps; rows and columns beyond its multiples
 MIXING_PX = 9
 STEM_PX = 5
 SHUFFLE = 2
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB
-STD = (0.229, 0.224, 0.225)
 
 
 class Residual(nn.Module):
@@ -91,8 +90,8 @@ def check_image_shape(shape: tuple[int, ...]) -> None:
 
 def preprocess(images: UInt8[Tensor, "B 3 H W"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "B 3 H W"]:
     """(B, 3, H, W) uint8 RGB to `dtype`, divided by 255, less ImageNet's mean, by its deviation."""
-    mean = torch.tensor(MEAN, dtype=dtype, device=images.device).view(3, 1, 1)
-    std = torch.tensor(STD, dtype=dtype, device=images.device).view(3, 1, 1)
+    mean = torch.tensor(IMAGENET_MEAN, dtype=dtype, device=images.device).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_DEVIATION, dtype=dtype, device=images.device).view(3, 1, 1)
     return images.to(dtype).div_(255).sub_(mean).div_(std)
 
 
