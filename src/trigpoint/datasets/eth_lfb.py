@@ -75,12 +75,12 @@ def read_strecha_camera(path: Path) -> Known:
 
 
 def published_rows(scene: str) -> tuple[dict[str, object], ...]:
-    """Rows of the benchmark's own table for a scene; none if it has no such scene."""
-    table = yaml.safe_load(files("trigpoint.datasets").joinpath("eth_lfb_published.yaml").read_text(encoding="utf-8"))
-    rows = table["scenes"].get(scene.lower(), {})
+    """Published rows of a scene, the benchmark's own table first; none if it is no scene of the benchmark."""
+    text = files("trigpoint.datasets").joinpath("eth_lfb_published.yaml").read_text(encoding="utf-8")
     return tuple(
         {"method": method, "source": table["source"], **dict(zip(table["columns"], values, strict=True))}
-        for method, values in rows.items()
+        for table in yaml.safe_load(text)["tables"]
+        for method, values in table["scenes"].get(scene.lower(), {}).items()
     )
 
 

@@ -21,6 +21,12 @@ from trigpoint.storage.download import Patience
 
 QUICK = Patience(timeout_s=1.0, tries=1)
 NOWHERE = "http://127.0.0.1:9"
+HTTP_ONLY = {"cvg.ethz.ch", "landmark.cs.cornell.edu", "vision.soic.indiana.edu", "www.robots.ox.ac.uk"}
+BENCHMARK = {  # scene -> images, of the benchmark's instructions
+    "fountain": 11, "herzjesu": 8, "south_building": 128, "madrid_metropolis": 1344, "gendarmenmarkt": 1463,
+    "tower_of_london": 1576, "alamo": 2915, "roman_forum": 2364, "artsquad_dataset": 6514,
+}  # fmt: skip
+CONFIG = Path(__file__).parents[3] / "config.yaml"
 
 
 def fountain_mirror(folder: Path, inner: str = "Fountain/images") -> Path:
@@ -53,11 +59,44 @@ def test_every_entry_can_be_read_and_prepared():
         assert entry.licence == licence_of(name) != ""
         for item in [*entry.archives, *entry.files]:
             assert item.urls
-            assert all(url.startswith("https://") for url in item.urls)
+            hosts = {url.split("/")[2] for url in item.urls if not url.startswith("https://")}
+            assert hosts <= HTTP_ONLY
             assert item.sha256 is None or len(item.sha256) == 64
         if entry.layout == "eth_lfb":
             assert published_rows(name.removeprefix("eth_lfb_"))
     assert licence_of("my_photos") == ""
+
+
+def test_every_scene_of_the_benchmark_is_fetched_and_paired_as_it_prescribes():
+    config = yaml.safe_load(CONFIG.read_text())
+    assert set(config["collections"]["eth_lfb"]) == {f"eth_lfb_{scene}" for scene in BENCHMARK}
+    for scene, count in BENCHMARK.items():
+        assert catalogue_entry(f"eth_lfb_{scene}").expects == {"images": count}
+        pairs = config["datasets"][f"eth_lfb_{scene}"]["pairs"]["map"]
+        assert pairs == ({"kind": "exhaustive"} if count < 2000 else {"kind": "retrieval", "num_neighbors": 100})
+
+
+def test_the_published_tables_are_consistent():
+    for scene, count in BENCHMARK.items():
+        rows = published_rows(scene)
+        assert [row["method"] for row in rows][:6] == ["SIFT", "SIFT-PCA", "DSP-SIFT", "ConvOpt", "TFeat", "LIFT"]
+        for row in rows:
+            assert row["source"]
+            assert 0 < row["registered"] <= count
+            if "points3D" in row:
+                tolerance = 1e-3 if "inlier_pairs" in row else 0.04  # the other table rounds observations
+                mean = row["observations"] / row["points3D"]
+                assert row["mean_track_length"] == pytest.approx(mean, rel=tolerance)
+            if "inlier_pairs" in row:
+                per_image = row["observations"] / row["registered"]
+                assert row["mean_observations_per_image"] == pytest.approx(per_image, rel=1e-4)
+                assert row["inlier_pairs"] <= count * (count - 1) // 2
+    assert published_rows("gendarmenmarkt")[-1] == {
+        "method": "PoSFeat",
+        "source": "PoSFeat as listed by wizwand.com, by another matching protocol",
+        "registered": 956,
+    }
+    assert published_rows("oxford5k") == ()
 
 
 def test_published_checksums_are_those_of_the_public_cameras(shared):
@@ -84,6 +123,22 @@ def test_published_checksums_are_those_of_the_public_cameras(shared):
 def test_images_of_an_archive_go_below_images_wherever_they_lie(names, expected):
     archive = Archive(file="x.zip", urls=(), into="images", anchor="images")
     assert place_members(archive, names, is_image_name) == expected
+
+
+@pytest.mark.parametrize(
+    ("scene", "prefix"),
+    [
+        ("gendarmenmarkt", "home/wilsonkl/projects/SfM_Init/dataset_images/Gendarmenmarkt/images/"),
+        ("gendarmenmarkt", "home/wilsonkl/projects/SfM_Init/dataset_images/Gendarmenmarkt/"),
+        ("madrid_metropolis", "Madrid_Metropolis/images/"),
+        ("artsquad_dataset", "ArtsQuad_dataset/images/"),
+        ("artsquad_dataset", ""),
+    ],
+)
+def test_photographs_of_a_large_scene_go_below_images_wherever_their_archive_has_them(scene, prefix):
+    (archive,) = catalogue_entry(f"eth_lfb_{scene}").archives
+    names = [f"{prefix}1.jpg", f"{prefix}2.jpg", f"{prefix}list.txt"]
+    assert list(place_members(archive, names, is_image_name).values()) == ["images/1.jpg", "images/2.jpg"]
 
 
 @pytest.mark.parametrize("prefix", ["images_upright/", "aachen/images/images_upright/", ""])
