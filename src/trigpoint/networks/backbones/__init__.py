@@ -44,7 +44,17 @@ class BackboneEntry:
         return len(strides) + (strides[-1] != strides[-2])
 
 
-BACKBONES: dict[str, BackboneEntry] = {}
+_MODULES = "trigpoint.networks.backbones"
+_VGG_TAPS = ((1, 64), (2, 128), (4, 256), (8, 512), (16, 512), (16, 512))
+BACKBONES: dict[str, BackboneEntry] = {
+    "VGG19": BackboneEntry(target=f"{_MODULES}.vgg:vgg19", taps=_VGG_TAPS, centre_px=7.5, padding=16, weights="vgg19"),
+    "VGG19_BN": BackboneEntry(
+        target=f"{_MODULES}.vgg:vgg19_bn", taps=_VGG_TAPS, centre_px=7.5, padding=16, weights="vgg19-bn"
+    ),
+    "COARSEVGG19": BackboneEntry(
+        target=f"{_MODULES}.vgg:coarse_vgg19", taps=_VGG_TAPS[1:], centre_px=7.5, padding=16, weights="vgg19"
+    ),
+}
 
 
 def backbone_entry(name: str) -> BackboneEntry:
