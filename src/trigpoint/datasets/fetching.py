@@ -8,9 +8,10 @@ from typing import Any
 from trigpoint.datasets.catalogue import Archive, Entry, ExtraFile, catalogue_entry, place_members
 from trigpoint.datasets.tree import is_image_name
 from trigpoint.errors import DataError, StorageError
+from trigpoint.storage.announced_size import announced_size
 from trigpoint.storage.archives import open_archive, place_file, unpack_archive
 from trigpoint.storage.atomic import atomic_path
-from trigpoint.storage.download import Downloaded, Patience, check_file, download
+from trigpoint.storage.download import Downloaded, Patience, check_file, check_room, download, loaded_bytes
 
 _logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ def fetch_dataset(
         return record
     if not entry.archives:
         raise DataError(f"{root}: {', '.join(missing_parts(entry, root))}; {entry.title}: install the package again")
+    _check_room_for_all(entry, root, downloads, mirrors, patience or Patience())
     for archive in entry.archives:
         try:
             record["files"].append(_fetch_archive(archive, root, downloads, mirrors, patience))
@@ -94,6 +96,44 @@ def check_dataset(entry: Entry, root: Path, downloads: Path) -> list[str]:
         except StorageError as error:
             problems.append(str(error))
     return problems
+
+
+def _check_room_for_all(entry: Entry, root: Path, downloads: Path, mirrors: Sequence[str], patience: Patience) -> None:
+    """Refuse, before the first byte, what does not fit: all that is still to be fetched, and what is unpacked from it.
+
+    An archive's content is reckoned as large as the archive: photographs do not shrink. A size that neither the
+    catalogue nor a server says counts as none; each download then checks its own.
+
+    Raises:
+        StorageError: the disk has too little room left.
+    """
+    to_fetch, to_unpack, unknown = 0, 0, []
+    for archive in entry.archives:
+        target = downloads / archive.file
+        if target.is_file():
+            to_unpack += target.stat().st_size
+            continue
+        urls = [*_mirrored(mirrors, archive.file), *archive.urls]
+        size = archive.size or announced_size(urls, patience.timeout_s)
+        if size is None:
+            unknown.append(archive.file)
+            continue
+        to_fetch += max(0, size - loaded_bytes(target))
+        to_unpack += size
+    disk, other = _existing(downloads), _existing(root)
+    is_one = disk.stat().st_dev == other.stat().st_dev
+    for folder, num_bytes in [(disk, to_fetch + to_unpack)] if is_one else [(disk, to_fetch), (other, to_unpack)]:
+        try:
+            check_room(folder, num_bytes)
+        except StorageError as error:
+            raise StorageError(f"{entry.id}, all archives and what is in them: {error}") from error
+    if unknown:
+        _logger.info("%s: the size of %s is not known before the download", entry.id, ", ".join(unknown))
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
 
 
 def _fetch_archive(

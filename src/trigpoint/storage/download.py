@@ -153,6 +153,11 @@ def check_room(folder: Path, num_bytes: int) -> None:
         )
 
 
+def loaded_bytes(target: Path) -> int:
+    """Bytes of a half-loaded file that lie there already; its server decides whether they may be kept."""
+    return _part(target).stat().st_size if _part(target).is_file() else 0
+
+
 def _take_existing(target: Path, sha256: str | None, size: int | None) -> Downloaded:
     try:
         actual = check_file(target, sha256, size)

@@ -1,7 +1,10 @@
 """A dataset is fetched once, checked, unpacked where `prepare` looks, and never over the user's files."""
 
 import hashlib
+import http.server
 import json
+import shutil
+import threading
 import zipfile
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from trigpoint.datasets.eth_lfb import published_rows
 from trigpoint.datasets.fetching import fetch_dataset, missing_parts
 from trigpoint.datasets.tree import is_image_name
 from trigpoint.errors import DataError, StorageError
+from trigpoint.storage.announced_size import announced_size
 from trigpoint.storage.download import Patience
 
 QUICK = Patience(timeout_s=1.0, tries=1)
@@ -200,6 +204,72 @@ def test_an_archive_is_held_to_the_checksum_of_its_first_fetch(tmp_path, offline
     fountain_mirror(downloads, inner="Other/images")
     with pytest.raises(StorageError, match=r"sha256 is .*, expected .*move it away"):
         fetch_dataset("eth_lfb_fountain", tmp_path / "root2", downloads, [], QUICK)
+
+
+@pytest.fixture
+def two_archives(monkeypatch, tmp_path):
+    """A dataset of two archives of 6,000 bytes each, on a server that counts what it is asked for."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    for name in "ab":
+        with zipfile.ZipFile(folder / f"{name}.zip", "w") as archive:
+            archive.writestr(f"images/{name}.png", bytes(6000))
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, *args):
+            asked.append(self.command)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    archives = [
+        {"file": f"{n}.zip", "urls": [f"{address}/{n}.zip"], "into": "images", "anchor": "images"} for n in "ab"
+    ]
+    entry = {"title": "two", "layout": "photos", "licence": "none", "expects": {"images": 2}, "archives": archives}
+    monkeypatch.setattr(catalogue, "_catalogue", lambda: {"two": entry})
+    yield asked
+    server.shutdown()
+
+
+def free_bytes(monkeypatch, count):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(count, 0, count))
+
+
+def test_room_for_all_archives_is_asked_for_before_the_first_download(tmp_path, monkeypatch, two_archives):
+    free_bytes(monkeypatch, 20_000)  # enough for either archive with its content, not for both
+    with pytest.raises(StorageError, match=r"^two, all archives and what is in them: .*GB needed"):
+        fetch_dataset("two", tmp_path / "root", tmp_path / "downloads", [], QUICK)
+    assert two_archives == ["HEAD", "HEAD"]
+    assert not (tmp_path / "root").exists()
+    assert not (tmp_path / "downloads").exists()
+
+
+def test_what_is_there_already_needs_no_room_twice(tmp_path, monkeypatch, two_archives):
+    downloads = tmp_path / "downloads"
+    shutil.copytree(tmp_path / "served", downloads)
+    free_bytes(monkeypatch, 13_000)  # for the content alone
+    assert len(fetch_dataset("two", tmp_path / "root", downloads, [], QUICK)["files"]) == 2
+    assert two_archives == []
+    assert len(list((tmp_path / "root/images").iterdir())) == 2
+
+
+def test_a_server_that_does_not_say_the_size_is_no_reason_to_refuse(tmp_path, monkeypatch, two_archives):
+    monkeypatch.setattr("trigpoint.datasets.fetching.announced_size", lambda urls, timeout_s: None)
+    free_bytes(monkeypatch, 13_000)
+    fetch_dataset("two", tmp_path / "root", tmp_path / "downloads", [], QUICK)
+    assert len(list((tmp_path / "root/images").iterdir())) == 2
+
+
+def test_sizes_are_announced_by_the_first_address_that_answers(two_archives, tmp_path):
+    (archive, _) = catalogue_entry("two").archives
+    size = (tmp_path / "served/a.zip").stat().st_size
+    assert announced_size([f"{NOWHERE}/a.zip", *archive.urls], 1.0) == size
+    assert announced_size([(tmp_path / "served/a.zip").as_uri()]) == size
+    assert announced_size(["ftp://127.0.0.1/a.zip", f"{archive.urls[0]}.absent"], 1.0) is None
 
 
 def test_the_users_own_images_are_not_overwritten(tmp_path, offline):
