@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from trigpoint.cli import CODE_VERSIONS
+from trigpoint.code_versions import CODE_VERSIONS
 from trigpoint.errors import SettingsError, WeightsError
 from trigpoint.methods.base import method_entry, nearest
 from trigpoint.storage.weights import WEIGHTS, cached_path, resolve_weights

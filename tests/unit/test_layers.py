@@ -12,7 +12,7 @@ import trigpoint
 PACKAGE = Path(trigpoint.__file__).parent
 LAYERS = [
     {"__init__"},
-    {"errors", "types", "log", "processes"},
+    {"code_versions", "errors", "types", "log", "processes"},
     {"settings"},
     {"geometry"},
     {"storage", "kernels"},
@@ -22,8 +22,9 @@ LAYERS = [
     {"evaluation"},
     {"report"},
     {"doctor"},
-    {"cli"},
     {"config"},
+    {"planning"},
+    {"cli"},
     {"config_schema"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
