@@ -7,6 +7,7 @@ patch with every pixel; every further level halves the map of pixels and joins f
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -36,6 +37,20 @@ class PyramidMatches:
     pixel_of_block: Tensor
     score_of_block: Tensor
     num_levels: int
+
+    @classmethod
+    def empty(cls, desc0: Tensor, desc1: Tensor, num_levels: int) -> Self:
+        """Unset results for (C, H0, W0) patches and (C, H1, W1) pixels, on their device, for a library to fill."""
+        device = desc0.device
+        blocks = (desc1.shape[1] // BLOCK, desc1.shape[2] // BLOCK)
+        return cls(
+            pixel_of_patch=torch.empty(desc0.shape[1:], dtype=torch.int64, device=device),
+            score_of_patch=torch.empty(desc0.shape[1:], device=device),
+            patch_of_block=torch.empty(blocks, dtype=torch.int64, device=device),
+            pixel_of_block=torch.empty(blocks, dtype=torch.int64, device=device),
+            score_of_block=torch.empty(blocks, device=device),
+            num_levels=num_levels,
+        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trigpoint.errors import SettingsError
 from trigpoint.kernels import library as compiled
-from trigpoint.kernels.pyramid import BLOCK, Level, LevelShape, PyramidMatches, plan_levels
+from trigpoint.kernels.pyramid import Level, LevelShape, PyramidMatches, plan_levels
 
 DTYPES = {"float32": compiled.FLOAT32, "bfloat16": compiled.BFLOAT16}
 POSITIONS = {"stored": compiled.STORED, "recomputed": compiled.RECOMPUTED}
@@ -38,15 +38,7 @@ def match_pyramid(
     problem.desc0, problem.desc1 = _map(desc0), _map(desc1)
     _set_weights(problem, plan)
     problem.positions = POSITIONS[choose_positions(library, problem) if positions == "auto" else positions]
-    grid, blocks = desc0.shape[1:], (desc1.shape[1] // BLOCK, desc1.shape[2] // BLOCK)
-    found = PyramidMatches(
-        pixel_of_patch=torch.empty(grid, dtype=torch.int64),
-        score_of_patch=torch.empty(grid),
-        patch_of_block=torch.empty(blocks, dtype=torch.int64),
-        pixel_of_block=torch.empty(blocks, dtype=torch.int64),
-        score_of_block=torch.empty(blocks),
-        num_levels=len(plan),
-    )
+    found = PyramidMatches.empty(desc0, desc1, len(plan))
     result = compiled.Result(*(getattr(found, field[0]).data_ptr() for field in compiled.Result._fields_))
     if library.tp_match_pyramid_cpu(ctypes.byref(problem), ctypes.byref(result)) != 0:
         raise SettingsError(compiled.last_error(library))

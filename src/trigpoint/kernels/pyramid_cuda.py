@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trigpoint.errors import SettingsError
 from trigpoint.kernels import library as compiled
-from trigpoint.kernels.pyramid import BLOCK, Level, PyramidMatches, plan_levels
+from trigpoint.kernels.pyramid import Level, PyramidMatches, plan_levels
 
 DTYPES = {"float32": compiled.FLOAT32, "bfloat16": compiled.BFLOAT16, "float16": compiled.FLOAT16}
 POSITIONS = {"stored": compiled.STORED, "recomputed": compiled.RECOMPUTED}
@@ -67,15 +67,7 @@ def run(
     plan, tables = _plan_on(device, (desc0.shape[1], desc0.shape[2]), (desc1.shape[1], desc1.shape[2]), *rules)
     problem = _problem(desc0, desc1, plan, tables, power, DTYPES[dtype])
     needed = _choose_positions(library, problem, positions, device)
-    grid, blocks = desc0.shape[1:], (desc1.shape[1] // BLOCK, desc1.shape[2] // BLOCK)
-    found = PyramidMatches(
-        pixel_of_patch=torch.empty(grid, dtype=torch.int64, device=device),
-        score_of_patch=torch.empty(grid, device=device),
-        patch_of_block=torch.empty(blocks, dtype=torch.int64, device=device),
-        pixel_of_block=torch.empty(blocks, dtype=torch.int64, device=device),
-        score_of_block=torch.empty(blocks, device=device),
-        num_levels=len(plan),
-    )
+    found = PyramidMatches.empty(desc0, desc1, len(plan))
     result = compiled.Result(*(getattr(found, field[0]).data_ptr() for field in compiled.Result._fields_))
     # torch gives this to no other work of the stream before the launches are done
     workspace = torch.empty(needed, dtype=torch.uint8, device=device)
