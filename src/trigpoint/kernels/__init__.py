@@ -12,7 +12,7 @@ from trigpoint.errors import SettingsError, ShapeError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trigpoint.kernels.nearest_neighbors import MutualMatches
+    from trigpoint.kernels.nearest_neighbors import MutualMatches, TwoNearest
     from trigpoint.kernels.pyramid import PyramidCost, PyramidMatches
 
 BACKENDS = ("auto", "reference", "torch", "cpu")
@@ -52,17 +52,9 @@ def mutual_nearest_neighbors(
         ShapeError: the two are not matrices of float32 of equal width on one device.
         SettingsError: an unknown distance or backend, one that is not there, or a ratio that is not positive.
     """
-    import torch
+    from trigpoint.kernels import nearest_neighbors
 
-    from trigpoint.kernels import nearest_cpu, nearest_neighbors, reference, usage
-
-    if desc0.ndim != 2 or desc1.ndim != 2 or desc0.shape[1] != desc1.shape[1]:
-        raise ShapeError(f"descriptors are {tuple(desc0.shape)} and {tuple(desc1.shape)}, expected (N, D) and (M, D)")
-    if desc0.dtype != torch.float32 or desc1.dtype != torch.float32 or desc0.device != desc1.device:
-        raise ShapeError(
-            f"descriptors are {desc0.dtype} on {desc0.device} and {desc1.dtype} on {desc1.device}, "
-            "expected float32 on one device"
-        )
+    _check_rows(desc0, desc1)
     if distance not in DISTANCES or backend not in BACKENDS:
         raise SettingsError(
             f"distance '{distance}', backend '{backend}': expected one of {DISTANCES} and of {BACKENDS}"
@@ -71,6 +63,31 @@ def mutual_nearest_neighbors(
         raise SettingsError(f"ratio must be above 0, got {ratio}")
     if len(desc0) == 0 or len(desc1) == 0:
         return nearest_neighbors.no_matches(desc0.device)
+    nearest0, nearest1 = two_nearest(desc0, desc1, backend=backend)
+    return nearest_neighbors.mutual_matches(nearest0, nearest1, ratio, distance, max_distance)
+
+
+def two_nearest(desc0: Tensor, desc1: Tensor, *, backend: str = "auto") -> tuple[TwoNearest, TwoNearest]:
+    """For every row of either matrix the largest dot product with the rows of the other, where, and the second largest.
+
+    Of equal products the first. For tests that `mutual_nearest_neighbors` does not have.
+
+    Args:
+        desc0: (N, D) float32, N > 0.
+        desc1: (M, D) float32 on the same device, M > 0.
+        backend: as for `mutual_nearest_neighbors`.
+
+    Raises:
+        ShapeError: the two are not matrices of float32 of equal width on one device, or one has no rows.
+        SettingsError: an unknown backend, or one that is not there.
+    """
+    from trigpoint.kernels import nearest_cpu, nearest_neighbors, reference, usage
+
+    _check_rows(desc0, desc1)
+    if len(desc0) == 0 or len(desc1) == 0:
+        raise ShapeError(f"descriptors are {tuple(desc0.shape)} and {tuple(desc1.shape)}, expected rows in both")
+    if backend not in BACKENDS:
+        raise SettingsError(f"backend '{backend}': expected one of {BACKENDS}")
     chosen = backend
     if backend == "auto":
         compiled = desc0.device.type == "cpu" and desc0.shape[1] > 0 and nearest_cpu.is_faster()
@@ -78,9 +95,32 @@ def mutual_nearest_neighbors(
     elif backend == "cpu":
         _choose_backend(backend, desc0.device.type)
     usage.note("mutual_nearest_neighbors", f"torch-{desc0.device.type}" if chosen == "torch" else _full_name(chosen))
-    two_nearest = {"reference": reference, "torch": nearest_neighbors, "cpu": nearest_cpu}[chosen].two_nearest
-    nearest0, nearest1 = two_nearest(desc0.detach(), desc1.detach()) if chosen == "cpu" else two_nearest(desc0, desc1)
-    return nearest_neighbors.mutual_matches(nearest0, nearest1, ratio, distance, max_distance)
+    find = {"reference": reference, "torch": nearest_neighbors, "cpu": nearest_cpu}[chosen].two_nearest
+    return find(desc0.detach(), desc1.detach()) if chosen == "cpu" else find(desc0, desc1)
+
+
+def block_products(desc0: Tensor, desc1: Tensor) -> Tensor:
+    """Dot products within small blocks: each descriptor of a block with each of the block that belongs to it.
+
+    Args:
+        desc0: (N, P, D) float32.
+        desc1: (N, Q, D) float32 on the same device.
+
+    Returns:
+        (N, P, Q).
+
+    Raises:
+        ShapeError: the two are not blocks of float32 of equal number and width on one device.
+    """
+    import torch
+
+    from trigpoint.kernels import usage
+
+    if desc0.ndim != 3 or desc1.ndim != 3 or desc0.shape[::2] != desc1.shape[::2]:
+        raise ShapeError(f"blocks are {tuple(desc0.shape)} and {tuple(desc1.shape)}, expected (N, P, D) and (N, Q, D)")
+    _check_types(desc0, desc1)
+    usage.note("block_products", f"torch-{desc0.device.type}")
+    return torch.bmm(desc0, desc1.transpose(1, 2))
 
 
 def match_pyramid(
@@ -167,19 +207,29 @@ def estimate_pyramid(
     )
 
 
-def _check_maps(desc0: Tensor, desc1: Tensor) -> None:
+def _check_rows(desc0: Tensor, desc1: Tensor) -> None:
+    if desc0.ndim != 2 or desc1.ndim != 2 or desc0.shape[1] != desc1.shape[1]:
+        raise ShapeError(f"descriptors are {tuple(desc0.shape)} and {tuple(desc1.shape)}, expected (N, D) and (M, D)")
+    _check_types(desc0, desc1)
+
+
+def _check_types(desc0: Tensor, desc1: Tensor) -> None:
     import torch
 
-    if desc0.ndim != 3 or desc1.ndim != 3 or desc0.shape[0] != desc1.shape[0] or 0 in (*desc0.shape, *desc1.shape):
-        raise ShapeError(
-            f"descriptors are {tuple(desc0.shape)} and {tuple(desc1.shape)}, expected (C, H0, W0) and (C, H1, W1), "
-            "no side zero"
-        )
     if desc0.dtype != torch.float32 or desc1.dtype != torch.float32 or desc0.device != desc1.device:
         raise ShapeError(
             f"descriptors are {desc0.dtype} on {desc0.device} and {desc1.dtype} on {desc1.device}, "
             "expected float32 on one device"
         )
+
+
+def _check_maps(desc0: Tensor, desc1: Tensor) -> None:
+    if desc0.ndim != 3 or desc1.ndim != 3 or desc0.shape[0] != desc1.shape[0] or 0 in (*desc0.shape, *desc1.shape):
+        raise ShapeError(
+            f"descriptors are {tuple(desc0.shape)} and {tuple(desc1.shape)}, expected (C, H0, W0) and (C, H1, W1), "
+            "no side zero"
+        )
+    _check_types(desc0, desc1)
 
 
 def _check_pyramid(levels: int, power: float, border: float, dtype: str, positions: str, backend: str) -> None:
