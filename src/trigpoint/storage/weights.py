@@ -133,6 +133,42 @@ WEIGHTS: dict[str, Weights] = {
     ),
     "vgg19": _torchvision("vgg19-dcbb9e9d.pth", "VGG19, ImageNet, IMAGENET1K_V1"),
     "vgg19-bn": _torchvision("vgg19_bn-c79401a0.pth", "VGG19 with batch normalisation, ImageNet, IMAGENET1K_V1"),
+    "resnet18": _torchvision("resnet18-f37072fd.pth", "ResNet-18, ImageNet, IMAGENET1K_V1"),
+    "resnet50": _torchvision("resnet50-0676ba61.pth", "ResNet-50, ImageNet, IMAGENET1K_V1"),
+    "resnext50": _torchvision("resnext50_32x4d-1a0047aa.pth", "ResNeXt-50 32x4d, ImageNet, IMAGENET1K_V2"),
+    "deeplabv3-resnet50": _torchvision(
+        "deeplabv3_resnet50_coco-cd0a2569.pth", "DeepLabV3 with ResNet-50, COCO, COCO_WITH_VOC_LABELS_V1"
+    ),
+    "fcn-resnet50": _torchvision("fcn_resnet50_coco-1167a1af.pth", "FCN with ResNet-50, COCO, COCO_WITH_VOC_LABELS_V1"),
+    "deeplabv3-mobilenet": _torchvision(
+        "deeplabv3_mobilenet_v3_large-fc3c493d.pth", "DeepLabV3 with MobileNetV3-Large, COCO, COCO_WITH_VOC_LABELS_V1"
+    ),
+    "mobilenet-v3": _torchvision("mobilenet_v3_large-5c1a4163.pth", "MobileNetV3-Large, ImageNet, IMAGENET1K_V2"),
+    "efficientnet-v2": _torchvision("efficientnet_v2_s-dd5fe13b.pth", "EfficientNetV2-S, ImageNet, IMAGENET1K_V1"),
+    "psmnet": Weights(
+        file_name="psmnet-kitti2012.tar",
+        sha256="",
+        size_bytes=0,
+        licence="MIT, Jia-Ren Chang (JiaRenChang/PSMNet)",
+        description="PSMNet, KITTI 2012, CVPR 2018; its feature part is used",
+        origin="the KITTI 2012 model that github.com/JiaRenChang/PSMNet links to",
+    ),
+    "deeppruner-fast": Weights(
+        file_name="DeepPruner-fast-kitti.tar",
+        sha256="",
+        size_bytes=0,
+        licence="CC BY-NC-SA 3.0, Uber Technologies (uber-research/DeepPruner)",
+        description="DeepPruner, fast, KITTI, ICCV 2019; its feature part is used",
+        origin="the model DeepPruner-fast (KITTI) that github.com/uber-research/DeepPruner links to",
+    ),
+    "crestereo": Weights(
+        file_name="crestereo_eth3d.pth",
+        sha256="",
+        size_bytes=0,
+        licence="Apache-2.0, Megvii (megvii-research/CREStereo)",
+        description="CREStereo, CVPR 2022, as ported to PyTorch; its encoder is used",
+        origin="the model that github.com/ibaiGorordo/CREStereo-Pytorch links to",
+    ),
 }
 
 

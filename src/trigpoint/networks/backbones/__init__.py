@@ -44,16 +44,44 @@ class BackboneEntry:
         return len(strides) + (strides[-1] != strides[-2])
 
 
-_MODULES = "trigpoint.networks.backbones"
 _VGG_TAPS = ((1, 64), (2, 128), (4, 256), (8, 512), (16, 512), (16, 512))
+_BOTTLENECK_TAPS = ((2, 64), (4, 256), (8, 512), (16, 1024))
+_DILATED_TAPS = ((2, 64), (4, 256), (8, 2048))
+
+
+def _entry(target: str, taps: tuple[tuple[int, int], ...], weights: str, centre_px: float = 0) -> BackboneEntry:
+    """A row whose network needs sides that are multiples of its coarsest stride."""
+    target = f"trigpoint.networks.backbones.{target}"
+    return BackboneEntry(target=target, taps=taps, centre_px=centre_px, padding=taps[-1][0], weights=weights)
+
+
 BACKBONES: dict[str, BackboneEntry] = {
-    "VGG19": BackboneEntry(target=f"{_MODULES}.vgg:vgg19", taps=_VGG_TAPS, centre_px=7.5, padding=16, weights="vgg19"),
-    "VGG19_BN": BackboneEntry(
-        target=f"{_MODULES}.vgg:vgg19_bn", taps=_VGG_TAPS, centre_px=7.5, padding=16, weights="vgg19-bn"
+    "VGG19": _entry("vgg:vgg19", _VGG_TAPS, "vgg19", 7.5),
+    "VGG19_BN": _entry("vgg:vgg19_bn", _VGG_TAPS, "vgg19-bn", 7.5),
+    "COARSEVGG19": _entry("vgg:coarse_vgg19", _VGG_TAPS[1:], "vgg19", 7.5),
+    "RESNET18": _entry("resnet:resnet18", ((2, 64), (4, 64), (8, 128), (16, 256)), "resnet18"),
+    "RESNET50": _entry("resnet:resnet50", _BOTTLENECK_TAPS, "resnet50"),
+    "RESNEXT50": _entry("resnet:resnext50", _BOTTLENECK_TAPS, "resnext50"),
+    "DEEPLABV3_RESNET50": _entry("resnet:deeplabv3_resnet50", _DILATED_TAPS, "deeplabv3-resnet50"),
+    "FCN_RESNET50": _entry("resnet:fcn_resnet50", _DILATED_TAPS, "fcn-resnet50"),
+    "DEEPLABV3_MOBILE": _entry(
+        "inverted_residuals:deeplabv3_mobilenet_v3_large",
+        ((2, 16), (4, 24), (8, 40), (16, 80), (16, 160)),
+        "deeplabv3-mobilenet",
     ),
-    "COARSEVGG19": BackboneEntry(
-        target=f"{_MODULES}.vgg:coarse_vgg19", taps=_VGG_TAPS[1:], centre_px=7.5, padding=16, weights="vgg19"
+    "MOBILEV3": _entry(
+        "inverted_residuals:mobilenet_v3_large", ((2, 16), (4, 24), (8, 40), (16, 112), (16, 112)), "mobilenet-v3"
     ),
+    "EFFICIENTNETV2": _entry(
+        "inverted_residuals:efficientnet_v2_s", ((2, 24), (4, 48), (8, 64), (16, 128), (16, 160)), "efficientnet-v2"
+    ),
+    "DEEPPRUNER_FATS": _entry("stereo:deeppruner_fast", ((2, 32), (4, 64), (8, 32)), "deeppruner-fast"),
+    "PSM": _entry("stereo:psm_net", ((2, 32), (4, 32), (8, 32)), "psmnet"),
+    "CRE": _entry("stereo:cre_stereo", ((2, 64), (4, 256), (8, 256)), "crestereo", 2),
+}
+UNAVAILABLE = {
+    "SWIN_TRANSFORMER": "GCM lists the name without the network, and a Swin transformer's finest map has stride 4, "
+    "where refinement down to pixels needs one of stride 2",
 }
 
 
@@ -61,8 +89,12 @@ def backbone_entry(name: str) -> BackboneEntry:
     """The table's row for a name in any case.
 
     Raises:
-        SettingsError: no backbone has this name; the message lists the names and the nearest one.
+        SettingsError: no backbone has this name, or no network can; the message lists the names and the nearest one.
     """
+    if name.upper() in UNAVAILABLE:
+        raise SettingsError(
+            f"backbone '{name}' cannot be had: {UNAVAILABLE[name.upper()]}; known: {', '.join(BACKBONES)}"
+        )
     if name.upper() not in BACKBONES:
         raise SettingsError(f"no backbone is called '{name}'{nearest(name.upper(), list(BACKBONES))}")
     return BACKBONES[name.upper()]

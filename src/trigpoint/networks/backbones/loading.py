@@ -1,6 +1,6 @@
 """A part of a published network, filled from the checkpoint of the whole."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -20,6 +20,7 @@ def load_part(
     name: str,
     prefixes: tuple[str, ...] = ("",),
     unused: tuple[str, ...] = (),
+    rename: Callable[[str], str] = str,
 ) -> Network:
     """Fill a network; all of its tensors must be in the checkpoint, and what else has the prefix must be known.
 
@@ -28,6 +29,7 @@ def load_part(
         source: file or name for messages.
         name: of the network, for messages.
         prefixes: of the network's names in the checkpoint; exactly one of them must fit.
+        rename: from the checkpoint's names, with the prefix, to the network's.
         unused: beginnings, without the prefix, of the names of parts of the whole that the network leaves out.
 
     Returns:
@@ -37,7 +39,7 @@ def load_part(
         WeightsError: names are missing or unknown, or shapes differ.
     """
     misfit = f"{source} is no checkpoint of {name}"
-    tensors = _tensors(checkpoint, source)
+    tensors = {rename(key): tensor for key, tensor in _tensors(checkpoint, source).items()}
     wanted = {key for key in network.state_dict() if not key.endswith(COUNTER)}
     first = next(iter(network.state_dict()))
     fitting = [prefix for prefix in prefixes if prefix + first in tensors]
