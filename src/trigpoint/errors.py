@@ -25,6 +25,10 @@ class DataError(TrigpointError):
     """A dataset's tree is incomplete or its files contradict each other."""
 
 
+class ContractError(TrigpointError):
+    """A method breaks a promise of its interface; the message says which."""
+
+
 class WeightsError(TrigpointError):
     """A checkpoint is missing, has another checksum, or cannot be loaded safely."""
 

@@ -50,7 +50,9 @@ def settings_of(name: str, request: pytest.FixtureRequest) -> dict[str, object]:
     return {"pump": {"desc": str(request.getfixturevalue("filled_pump")), "resize": 64}}[name]
 
 
-@pytest.mark.parametrize("name", ["sift_pairs", *(name for name, entry in METHODS.items() if entry.kind == "pair")])
+@pytest.mark.parametrize(
+    "name", ["sift_pairs", *(name for name, entry in METHODS.items() if entry.kind == "pair" and not entry.package)]
+)
 def test_pair_methods_ask_the_kernels(name: str, request: pytest.FixtureRequest) -> None:
     pixels = np.kron(np.random.default_rng(0).random((24, 32, 3)), np.ones((4, 4, 1)))
     images = [

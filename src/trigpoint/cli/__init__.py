@@ -44,6 +44,8 @@ COMMANDS = {
     "import-run": "read another tool's features and matches",
     "make-training-data": "DISK's training data of a COLMAP dense workspace",
     "merge-datasets": "one file of the scenes of several, for training",
+    "methods": "every method with its interface, speed, licence and weights",
+    "check-method": "run a method, of another package too, against the promises of its interface",
     "fetch-weights": "download a checkpoint into the cache and check it",
     "render-scene": "render a synthetic old town with exact poses (needs mitsuba)",
     "doctor": "what this machine has, and what is missing for which feature",

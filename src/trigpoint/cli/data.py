@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from trigpoint.cli.text_table import text_table
 from trigpoint.datasets.catalogue import Archive, Entry, ExtraFile, catalogue_entry, dataset_ids
 from trigpoint.datasets.fetching import check_dataset, fetch_dataset, missing_parts
 from trigpoint.errors import DataError
@@ -39,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do one action; what it answers goes to standard output."""
     if args.action == "list":
-        lines = _table() if not args.long else [line for name in dataset_ids() for line in _describe(name)]
-        sys.stdout.write("\n".join(lines) + "\n")
+        long = [line for name in dataset_ids() for line in _describe(name)] if args.long else []
+        sys.stdout.write("\n".join(long) + "\n" if args.long else _table())
         return
     entry = catalogue_entry(args.dataset)
     root = args.root or DATA / entry.id
@@ -53,10 +54,8 @@ def run(args: argparse.Namespace) -> None:
     sys.stdout.write(f"{root.resolve()}\n" if args.action == "path" else f"{root}: complete\n")
 
 
-def _table() -> list[str]:
-    rows = [COLUMNS, *(_row(catalogue_entry(name)) for name in dataset_ids())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+def _table() -> str:
+    return text_table([COLUMNS, *(_row(catalogue_entry(name)) for name in dataset_ids())])
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

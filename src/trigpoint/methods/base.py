@@ -28,6 +28,10 @@ __all__ = [
 ENTRY_POINT_GROUP = "trigpoint.methods"
 
 
+# Seconds on two processor cores without a GPU, for an image of about one megapixel, or a pair of such.
+SPEEDS = {"fast": "below 1 s", "medium": "1 to 10 s", "slow": "over 10 s"}
+
+
 @dataclass(frozen=True)
 class MethodEntry:
     """One row of the table: where the class is, what it is, and the weights it needs by default."""
@@ -36,15 +40,33 @@ class MethodEntry:
     kind: str  # "feature" or "pair"
     weights: tuple[str, ...] = ()
     weights_setting: str = "weights"  # the method's setting that names another checkpoint, registered or a file
+    licence: str = ""  # of what the method needs beyond registered weights, which have their own
+    speed: str = ""  # a key of SPEEDS, by the method's defaults; of an image, or of a pair
+    package: str = ""  # an optional Python package without which it cannot run
 
 
 # Read by the workflow without importing torch; third parties add rows through the entry-point group.
 METHODS: dict[str, MethodEntry] = {
-    "sift": MethodEntry("trigpoint.methods.sift:Sift", "feature"),
-    "disk": MethodEntry("trigpoint.methods.disk:Disk", "feature", ("disk-depth",)),
-    "posfeat": MethodEntry("trigpoint.methods.posfeat:Posfeat", "feature", ("posfeat",)),
-    "posfeat_sift": MethodEntry("trigpoint.methods.posfeat:PosfeatSift", "feature", ("posfeat",)),
-    "pump": MethodEntry("trigpoint.methods.pump:Pump", "pair", ("pump-stytrf",), "desc"),
+    "sift": MethodEntry(
+        "trigpoint.methods.sift:Sift", "feature", licence="BSD-3-Clause (COLMAP, VLFeat)", speed="fast"
+    ),
+    "disk": MethodEntry("trigpoint.methods.disk:Disk", "feature", ("disk-depth",), speed="fast"),
+    "posfeat": MethodEntry("trigpoint.methods.posfeat:Posfeat", "feature", ("posfeat",), speed="medium"),
+    "posfeat_sift": MethodEntry(
+        "trigpoint.methods.posfeat:PosfeatSift",
+        "feature",
+        ("posfeat",),
+        licence="BSD-3-Clause (COLMAP, VLFeat)",
+        speed="medium",
+    ),
+    "pump": MethodEntry("trigpoint.methods.pump:Pump", "pair", ("pump-stytrf",), "desc", speed="medium"),
+    "vismatch": MethodEntry(
+        "trigpoint.methods.vismatch:Vismatch",
+        "pair",
+        licence="BSD-3-Clause (gmberton/vismatch); each matcher has its own",
+        speed="depends on the matcher",
+        package="vismatch",
+    ),
 }
 
 
@@ -101,13 +123,22 @@ def method_entry(name: str) -> MethodEntry:
     """
     if name in METHODS:
         return METHODS[name]
-    plugins = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+    plugins = _plugins()
     if name in plugins:
         entry = plugins[name].load()
         if not isinstance(entry, MethodEntry):
             raise SettingsError(f"entry point {ENTRY_POINT_GROUP}:{name} is not a MethodEntry; see docs/plugins.md")
         return entry
     raise SettingsError(f"no method is called '{name}'{nearest(name, [*METHODS, *plugins])}")
+
+
+def method_names() -> list[str]:
+    """All names of the table, then those of third parties, sorted."""
+    return [*METHODS, *sorted(_plugins().keys() - METHODS.keys())]
+
+
+def _plugins() -> dict[str, importlib.metadata.EntryPoint]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def method_class(name: str) -> Any:
