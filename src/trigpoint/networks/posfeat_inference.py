@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from trigpoint.errors import ShapeError
 from trigpoint.networks.enlarging import EnlargedConvolution
-from trigpoint.networks.posfeat_net import CELL_PX, STRIDE, Bottleneck, ResUNet
+from trigpoint.networks.posfeat_net import CELL_PX, STRIDE, ResUNet
+from trigpoint.networks.resnet import Bottleneck
 
 DECODER_ROWS = 64  # computed at a time
 

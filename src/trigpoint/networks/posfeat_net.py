@@ -17,12 +17,12 @@ from torch.nn import functional
 
 from trigpoint.errors import ShapeError, WeightsError
 from trigpoint.networks.posfeat_priors import PRIORS
+from trigpoint.networks.resnet import bottleneck_stage
 
 DESCRIPTOR_DIM = 128
 SMALL_CHANNELS = 64  # of the stem's map, which the detector reads beside the descriptors'
 CELL_PX = 4  # of the descriptor map
 STRIDE = 16  # image sides must be multiples: the decoder joins maps of strides 16, 8 and 4
-EXPANSION = 4  # of a bottleneck
 ENCODER_BLOCKS = (3, 4, 6)
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"Softplus": functional.softplus, "Sigmoid": torch.sigmoid}
 
@@ -66,38 +66,6 @@ class UpUnit(nn.Module):
         return self.conv(functional.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=True))
 
 
-class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride), 1x1 to four times the width; shortcut added before the last ReLU."""
-
-    def __init__(self, channels_in: int, width: int, stride: int) -> None:
-        super().__init__()
-        channels_out = EXPANSION * width
-        self.conv1 = nn.Conv2d(channels_in, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, channels_out, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(channels_out)
-        if stride != 1 or channels_in != channels_out:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
-            )
-        else:
-            self.downsample = nn.Sequential()
-
-    def forward(self, maps: Float[Tensor, "B C0 H W"]) -> Float[Tensor, "B C h w"]:
-        """(B, C0, H, W) to (B, 4 width, H / stride, W / stride)."""
-        inner = functional.relu(self.bn1(self.conv1(maps)))
-        inner = functional.relu(self.bn2(self.conv2(inner)))
-        return functional.relu(self.bn3(self.conv3(inner)) + self.downsample(maps))
-
-
-def encoder_stage(channels_in: int, width: int, blocks: int, stride: int) -> nn.Sequential:
-    """Bottlenecks in a row; the first one has the stride."""
-    first = Bottleneck(channels_in, width, stride)
-    return nn.Sequential(first, *(Bottleneck(EXPANSION * width, width, 1) for _ in range(blocks - 1)))
-
-
 class ResUNet(nn.Module):
     """The description network, 20,508,992 parameters."""
 
@@ -105,9 +73,9 @@ class ResUNet(nn.Module):
         super().__init__()
         self.firstconv = nn.Conv2d(3, SMALL_CHANNELS, 7, 2, 3, bias=False)
         self.firstbn = nn.BatchNorm2d(SMALL_CHANNELS)
-        self.layer1 = encoder_stage(64, 64, ENCODER_BLOCKS[0], 1)
-        self.layer2 = encoder_stage(256, 128, ENCODER_BLOCKS[1], 2)
-        self.layer3 = encoder_stage(512, 256, ENCODER_BLOCKS[2], 2)
+        self.layer1 = bottleneck_stage(64, 64, ENCODER_BLOCKS[0], 1)
+        self.layer2 = bottleneck_stage(256, 128, ENCODER_BLOCKS[1], 2)
+        self.layer3 = bottleneck_stage(512, 256, ENCODER_BLOCKS[2], 2)
         self.conv_coarse = ConvUnit(1024, DESCRIPTOR_DIM, 1)
         self.upconv3 = UpUnit(1024, 512)
         self.iconv3 = ConvUnit(1024, 512, 3)
