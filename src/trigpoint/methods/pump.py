@@ -39,8 +39,9 @@ class Pump(PairMethod):
         path = resolve_weights(settings.desc)
         self.weights_sha256 = sha256_of(path)
         dtype = products_dtype(settings, device)
-        # a processor computes the network in float32 whatever the products are
-        network_dtype = NETWORK_DTYPES[dtype] if device == "cuda" else torch.float32
+        # a processor computes the network in float32 whatever the products are, or so that near-ties fall as released
+        on_processor = torch.float64 if settings.legacy else torch.float32
+        network_dtype = NETWORK_DTYPES[dtype] if device == "cuda" else on_processor
         prepare = PumpAsReleased if settings.legacy else PumpInference
         network = prepare(load_pump(load_state_dict(path), str(path)), device, network_dtype)
         self._maps = DescriptorMaps(network, settings.cache_mib * MIB)

@@ -76,7 +76,7 @@ class PumpInference:
             images: (B, 3, H, W) uint8 RGB, sides of at least 4.
 
         Returns:
-            (B, 128, 2 floor(H / 4), 2 floor(W / 4)) of the network's type.
+            (B, 128, 2 floor(H / 4), 2 floor(W / 4)) of the network's type, or float32 for float64.
 
         Raises:
             ShapeError: another number of channels, or a side below 4.
@@ -123,7 +123,10 @@ class PumpInference:
 
 
 class PumpAsReleased(PumpInference):
-    """The network operation by operation, nothing folded: near-ties of the matching fall as in the release."""
+    """The network operation by operation, nothing folded: near-ties of the matching fall as in the release.
+
+    In float64 (its maps are float32) they do so on any number of threads, which change the order of float32 sums.
+    """
 
     def __init__(self, network: PumpNet, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         self.device, self.dtype = torch.device(device), dtype
@@ -132,7 +135,7 @@ class PumpAsReleased(PumpInference):
     def _half_maps(self, maps: Tensor) -> Tensor:
         for layer in self._layers:
             maps = layer(maps)
-        return maps
+        return maps.float() if self.dtype == torch.float64 else maps
 
 
 def pixel_descriptors(half_map: Float[Tensor, "128 h w"]) -> Float32[Tensor, "128 2*h 2*w"]:
