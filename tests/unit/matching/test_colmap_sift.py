@@ -1,5 +1,6 @@
 """COLMAP's own matcher behind our interface."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,18 @@ def test_a_pair_has_the_same_matches_alone_and_among_others() -> None:
     for pair, matches in zip(pairs, together, strict=True):
         alone = matcher.match(*(images[name] for name in pair))
         np.testing.assert_array_equal(matches.indices, alone.indices)
+
+
+def test_small_tiles_and_blocks_change_no_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = {str(number): features(sift_like(150, number)) for number in range(7)}
+    pairs = list(itertools.combinations(images, 2))
+    matcher = create_matcher("colmap_sift", {"ratio": 0.98, "max_distance": 1.5}, num_threads=2)
+    expected = list(matcher.match_pairs(images.__getitem__, pairs))
+    assert sum(map(len, expected)) > 50
+    monkeypatch.setattr("trigpoint.matching.colmap_sift.TILE_IMAGES", 2)
+    monkeypatch.setattr("trigpoint.matching.colmap_sift.BLOCK_PAIRS", 4)
+    for before, after in zip(expected, matcher.match_pairs(images.__getitem__, pairs), strict=True):
+        np.testing.assert_array_equal(after.indices, before.indices)
 
 
 def test_other_descriptors_are_refused() -> None:
