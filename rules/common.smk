@@ -244,11 +244,13 @@ def image_shards(wildcards):
 
 
 def pair_shards(wildcards, folder, per_shard):
-    """As many as the pairs of an exhaustive list would need, so that the count is known before the list."""
+    """As many as the pairs of an exhaustive list would need, so that the count is known before the list.
+
+    A benchmark of pairs knows its own.
+    """
     images = num_map_images(wildcards)
-    count = shard_count(
-        images * (images - 1) // 2, sharding("max_shards"), sharding(per_shard)
-    )
+    pairs = len(dataset_of(wildcards).pairs) or images * (images - 1) // 2
+    count = shard_count(pairs, sharding("max_shards"), sharding(per_shard))
     return [
         f"work/{wildcards.dataset}/{wildcards.run}/{folder}/{number + 1}-of-{count}.h5"
         for number in range(count)
@@ -261,6 +263,33 @@ def match_shards(wildcards):
 
 def correspondence_shards(wildcards):
     return pair_shards(wildcards, "correspondences", "image_pairs_per_shard")
+
+
+def run_correspondences(wildcards):
+    """What a run found in each pair: features and matches, or the shards of a method of image pairs."""
+    if wildcards.run in settings.runs_of_kind(config, "pair"):
+        return correspondence_shards(wildcards)
+    folder = f"work/{wildcards.dataset}/{wildcards.run}"
+    return [f"{folder}/features.h5", f"{folder}/matches.h5"]
+
+
+def correspondence_options(wildcards, input):
+    if wildcards.run in settings.runs_of_kind(config, "pair"):
+        return ["--shards", *input.found]
+    return ["--features", input.found[0], "--matches", input.found[1]]
+
+
+def pair_evaluation(wildcards):
+    return settings.pair_evaluation_json(config, wildcards.dataset)
+
+
+def cached_results(wildcards):
+    """Results of other methods that the user put beside the dataset, to be shown as further rows."""
+    return sorted(map(str, Path(f"data/{wildcards.dataset}/cache").glob("*.npy")))
+
+
+def cached_options(wildcards, input):
+    return ["--cached", *input.cached] if input.cached else []
 
 
 def shard_signature(wildcards):

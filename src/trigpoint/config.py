@@ -15,6 +15,7 @@ import yaml
 
 from trigpoint.code_versions import CODE_VERSIONS
 from trigpoint.errors import SettingsError, WeightsError
+from trigpoint.evaluation.pair_benchmarks import PAIR_BENCHMARKS
 from trigpoint.methods.base import method_entry, nearest
 from trigpoint.storage.weights import WEIGHTS, cached_path, resolve_weights
 
@@ -223,6 +224,18 @@ def _flow_values(settings: Mapping[str, Any]) -> dict[str, Any]:
 def flow_datasets(config: Mapping[str, Any]) -> list[str]:
     """Datasets that are evaluated by dense flow instead of maps."""
     return [name for name, own in config["datasets"].items() if own["layout"] == "eth3d"]
+
+
+def pair_datasets(config: Mapping[str, Any]) -> list[str]:
+    """Datasets that are evaluated pair by pair instead of by maps."""
+    return [name for name, own in config["datasets"].items() if own["layout"] in PAIR_BENCHMARKS]
+
+
+def pair_evaluation_json(config: Mapping[str, Any], dataset: str) -> str:
+    """The sorted JSON `evaluate-pairs` is given: the dataset's settings, since a protocol is the same for all runs."""
+    values = dataset_settings(config, dataset).get("evaluation", {})
+    common = {"seed": config["seed"], "code_version": CODE_VERSIONS["evaluate-pairs"]}
+    return json.dumps({**values, **common}, sort_keys=True)
 
 
 def pair_kind(config: Mapping[str, Any], dataset: str, run: str, role: str, num_images: int) -> str:

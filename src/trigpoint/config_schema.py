@@ -13,6 +13,7 @@ import yaml
 
 from trigpoint.config import DATASET_ID
 from trigpoint.datasets.base import LAYOUTS
+from trigpoint.evaluation.pair_benchmarks import PAIR_BENCHMARKS
 from trigpoint.matching.base import MATCHERS
 from trigpoint.methods.base import METHODS
 
@@ -59,6 +60,7 @@ def build_schema() -> dict[str, Any]:
         "runs": {"type": "array", "items": {"type": "string"}, "description": "instead of the runs at the top"},
         **photos,
     }
+    dataset["evaluation"] = {"type": "object", "description": "what is measured, by the layout's protocol"}
     return closed(top_level(run, photos, dataset), "trigpoint's configuration", required=[*top_level({}, {}, {})])
 
 
@@ -77,7 +79,7 @@ def top_level(run: dict[str, Any], photos: dict[str, Any], dataset: dict[str, An
         "datasets": {
             "type": "object",
             **names,
-            "additionalProperties": closed(dataset, "one dataset", required=["layout"]),
+            "additionalProperties": closed(dataset, "one dataset", required=["layout"]) | evaluation_branches(),
             "description": "what datasets there are",
         },
         "collections": {
@@ -109,6 +111,23 @@ def method_branch(name: str) -> dict[str, Any]:
         "if": {"properties": {"method": {"const": name}}},
         "then": {"properties": {key: class_schema(settings)}},
     }
+
+
+def evaluation_branches() -> dict[str, Any]:
+    """What `evaluation` of a dataset may hold, by its layout: the settings of its benchmark of pairs, or of maps."""
+    classes = {layout: benchmark.settings for layout, benchmark in PAIR_BENCHMARKS.items()}
+    branches = [
+        {
+            "if": {"properties": {"layout": {"const": layout}}},
+            "then": {"properties": {"evaluation": class_schema(load(target))}},
+        }
+        for layout, target in classes.items()
+    ]
+    others = {
+        "if": {"properties": {"layout": {"not": {"enum": [*classes]}}}},
+        "then": {"properties": {"evaluation": class_schema(load(STAGE_CLASSES["evaluation"]))}},
+    }
+    return {"allOf": [*branches, others]}
 
 
 def matching_schema() -> dict[str, Any]:

@@ -144,6 +144,8 @@ class Dataset:
         pose_unit: `metre`, or `arbitrary` if distances have no scale.
         reference_images: names whose pose may be USED (mapping onto a reference model), not only evaluated against.
         pairs_path: pair list that came with the dataset, or empty.
+        pairs: pairs of images that the dataset is evaluated on, if it says so, in its order; unusable images too.
+        homographies: true map of a pair's first image to its second (3, 3), where the scene is a plane.
         licence: text, or empty if unknown.
         published: published results for the report: rows of {"method", "source", metric: value}.
         submission: file name of the benchmark's submission, with `{run}` in it; empty if there is none.
@@ -158,6 +160,8 @@ class Dataset:
     pose_unit: str = "arbitrary"
     reference_images: tuple[str, ...] = ()
     pairs_path: str = ""
+    pairs: tuple[tuple[str, str], ...] = ()
+    homographies: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
     licence: str = ""
     published: tuple[dict[str, object], ...] = ()
     submission: str = ""
@@ -167,11 +171,13 @@ class Dataset:
         return tuple(image for image in self.images if image.role == role)
 
     def calibration_digest(self) -> str:
-        """Hexadecimal sha256 that changes when an image's name, role or camera does, or a pose."""
+        """Hexadecimal sha256 that changes when an image's name, role or camera does, a pose or a homography."""
         digest = hashlib.sha256()
         for image in self.images:
             digest.update(repr((image.name, image.role, image.split, image.camera, image.camera_group)).encode())
         for name, pose in sorted(self.poses.items()):
             digest.update(repr((name, pose.rotation.tolist(), pose.translation.tolist())).encode())
         digest.update(repr((self.reference_images, self.pose_unit)).encode())
+        for pair, H in sorted(self.homographies.items()):
+            digest.update(repr((pair, H.tolist())).encode())
         return digest.hexdigest()

@@ -35,6 +35,8 @@ COMMANDS = {
     "match-flow": "dense flow of the image pairs of one shard, at the ground truth's points",
     "evaluate-flow": "end-point errors of one run's dense flow",
     "report-flow": "one HTML page with all runs of a dense flow benchmark",
+    "evaluate-pairs": "metrics of one run on a benchmark of image pairs",
+    "report-pairs": "one HTML page with all runs of a benchmark of image pairs",
     "match": "correspondences of two photographs, as a file and a picture",
     "estimate": "time and memory of a pair, or the largest size that fits, before anything is computed",
     "warp": "one photograph's view built from another's pixels",

@@ -9,11 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trigpoint.datasets.catalogue import licence_of
 from trigpoint.datasets.images import ImageHeader, check_image
 from trigpoint.datasets.tree import file_signature
 from trigpoint.errors import DataError, ImageError, SettingsError
 from trigpoint.log import progress
+from trigpoint.settings import check_flag
 from trigpoint.types import Camera, Dataset, DatasetImage, Pose
 
 LAYOUTS = {
@@ -21,6 +25,7 @@ LAYOUTS = {
     "aachen": "trigpoint.datasets.aachen",
     "eth_lfb": "trigpoint.datasets.eth_lfb",
     "eth3d": "trigpoint.datasets.eth3d",
+    "hpatches": "trigpoint.datasets.hpatches",
 }
 AACHEN_VERSIONS = ("v1", "v1_1")
 HOLDOUT = "holdout"  # split of held-out queries
@@ -37,8 +42,11 @@ class PrepareSettings:
     pose_unit: str = "arbitrary"  # photos: `metre` if the ground truth beside them has that unit
     use_poses: bool = False  # photos, eth_lfb: the known poses may be mapped onto, not only evaluated against
     scene: str | None = None  # eth_lfb: row of the published table; null: from the dataset's name
-    sequences: tuple[str, ...] | None = None  # eth3d: of them only these; null: all ten
+    sequences: tuple[str, ...] | None = None  # eth3d, hpatches: of them only these; null: all
     rates: tuple[int, ...] | None = None  # eth3d: frames between the images of a pair; null: 3, 5, ... 15
+    large_sequences: bool = (
+        False  # hpatches: also the eight with images above 1600 x 1200, which the protocols leave out
+    )
     version: str = "v1"  # aachen: v1 or v1_1
     holdout: int = 0  # map images with a known pose that become queries of the split `holdout`, to measure recall
     holdout_seed: int = 0  # of their choice
@@ -51,6 +59,7 @@ class PrepareSettings:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
+        check_flag("prepare", "large_sequences", self.large_sequences)
         if self.version not in AACHEN_VERSIONS:
             raise SettingsError(f"prepare: version is {' or '.join(AACHEN_VERSIONS)}, got '{self.version}'")
         if self.holdout < 0:
@@ -68,7 +77,7 @@ class RawTree:
         map_names: images to map.
         query_splits: images to localize -> split.
         cameras: given calibration by name.
-        poses, pose_unit, reference_images, pairs_path, published, submission: as in Dataset.
+        poses, pose_unit, reference_images, pairs_path, pairs, homographies, published, submission: as in Dataset.
     """
 
     image_root: Path
@@ -79,6 +88,8 @@ class RawTree:
     pose_unit: str = "arbitrary"
     reference_images: Sequence[str] = ()
     pairs_path: Path | None = None
+    pairs: Sequence[tuple[str, str]] = ()
+    homographies: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict)
     published: tuple[dict[str, object], ...] = ()
     submission: str = ""
 
@@ -131,6 +142,8 @@ def prepare_dataset(
         pose_unit=tree.pose_unit,
         reference_images=tuple(sorted(usable.intersection(tree.reference_images))),
         pairs_path=str(tree.pairs_path) if tree.pairs_path else "",
+        pairs=tuple(tree.pairs),
+        homographies=tree.homographies,
         licence=licence_of(dataset_id),
         published=tree.published,
         submission=tree.submission,

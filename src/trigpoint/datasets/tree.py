@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from trigpoint.errors import DataError, ImageError
@@ -12,6 +13,7 @@ _EXTENSIONS = ".jpg .jpeg .jpe .jp2 .png .tif .tiff .bmp .webp .gif .avif .ppm .
 IMAGE_EXTENSIONS = frozenset(_EXTENSIONS.split())
 # What adapters read beside images: lists, cameras_gt.txt, NVM and COLMAP models, Strecha's cameras.
 CALIBRATION_EXTENSIONS = frozenset([".txt", ".nvm", ".camera", ".bin"])
+HOMOGRAPHY_NAME = re.compile(r"(?:.+_)?H_1_\d+")  # HPatches' files have no extension
 
 
 def list_images(root: Path | str) -> list[str]:
@@ -23,7 +25,7 @@ def list_images(root: Path | str) -> list[str]:
     Raises:
         DataError: the folder is missing or cannot be read.
     """
-    return sorted(name for name, _ in _walk(Path(root), IMAGE_EXTENSIONS))
+    return sorted(name for name, _ in _walk(Path(root), is_image_name))
 
 
 def is_image_name(name: str) -> bool:
@@ -39,7 +41,7 @@ def image_tree_digest(root: Path | str) -> str:
         DataError: the folder is missing or cannot be read.
     """
     digest = hashlib.sha256()
-    for name, entry in sorted(_walk(Path(root), IMAGE_EXTENSIONS | CALIBRATION_EXTENSIONS), key=lambda item: item[0]):
+    for name, entry in sorted(_walk(Path(root), _is_calibrated_tree_file), key=lambda item: item[0]):
         digest.update(f"{name}\0{_signature(entry)}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
@@ -70,16 +72,20 @@ def image_path(root: Path | str, name: str) -> Path:
     return Path(root, *parts)
 
 
-def _walk(root: Path, extensions: frozenset[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _is_calibrated_tree_file(name: str) -> bool:
+    return is_image_name(name) or _extension(name) in CALIBRATION_EXTENSIONS or bool(HOMOGRAPHY_NAME.fullmatch(name))
+
+
+def _walk(root: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, os.DirEntry[str]]]:
     try:
         status = root.stat()
     except OSError as error:
         raise DataError(f"{root}: {error.strerror}; put the photographs into this folder or link it there") from error
-    yield from _walk_folder(root, "", extensions, frozenset([(status.st_dev, status.st_ino)]))
+    yield from _walk_folder(root, "", is_wanted, frozenset([(status.st_dev, status.st_ino)]))
 
 
 def _walk_folder(
-    folder: Path, prefix: str, extensions: frozenset[str], ancestors: frozenset[tuple[int, int]]
+    folder: Path, prefix: str, is_wanted: Callable[[str], bool], ancestors: frozenset[tuple[int, int]]
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
     try:
         with os.scandir(folder) as listing:
@@ -91,8 +97,8 @@ def _walk_folder(
             status = entry.stat()
             identity = (status.st_dev, status.st_ino)
             if identity not in ancestors:
-                yield from _walk_folder(Path(entry.path), f"{prefix}{entry.name}/", extensions, ancestors | {identity})
-        elif _extension(entry.name) in extensions:
+                yield from _walk_folder(Path(entry.path), f"{prefix}{entry.name}/", is_wanted, ancestors | {identity})
+        elif is_wanted(entry.name):
             yield prefix + entry.name, entry
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trigpoint.errors import EmptyResultError, ShapeError
+from trigpoint.geometry.metrics import share_within
 from trigpoint.storage.flow import FlowPredictions, FlowTruth
 
 PCK_THRESHOLDS_PX = (1, 3, 5)
@@ -90,10 +91,11 @@ def pair_errors(
     flow = np.where(answered[:, None], places.astype(np.float64) - pixels, 0.0)
     truth = np.asarray(source_xy, dtype=np.float64) - target_xy
     errors = np.linalg.norm(flow - truth, axis=1)
+    within = share_within(np.where(answered, errors, np.inf), PCK_THRESHOLDS_PX)
     outliers = (errors > FL_PX) & (errors > FL_SHARE * np.linalg.norm(truth, axis=1))
     return PairErrors(
         aepe_px=float(errors.mean()),
-        pck_percent={str(px): 100 * float(((errors <= px) & answered).mean()) for px in PCK_THRESHOLDS_PX},
+        pck_percent=dict(zip(map(str, PCK_THRESHOLDS_PX), (100 * within).tolist(), strict=True)),
         fl_percent=100 * float((outliers | ~answered).mean()),
         answered=int(answered.sum()),
         points=len(places),

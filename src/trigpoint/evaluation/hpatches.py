@@ -6,7 +6,7 @@ matches; what is made of the errors is the same for all of them.
 Source: Dusmanu et al., "D2-Net", CVPR 2019, Section 5.1, and its evaluation; the weighted score is PoSFeat's.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,15 +15,12 @@ from numpy.typing import NDArray
 
 from trigpoint.errors import EmptyResultError, ShapeError
 from trigpoint.geometry.homography import transfer_errors_px
+from trigpoint.geometry.metrics import share_within
 from trigpoint.types import Features
 
 THRESHOLDS_PX = tuple(range(1, 16))
 SCORE_THRESHOLDS = 10  # of the weighted score: 1 to 10 px
 SPLITS = {"illumination": "i", "viewpoint": "v"}  # first letter of a sequence's name
-# Sequences with images above 1600 x 1200, which the protocol leaves out; spelt as on disk.
-LARGE_SEQUENCES = (
-    "i_contruction", "i_crownnight", "i_dc", "i_pencils", "i_whitebuilding", "v_artisans", "v_astronautis", "v_talent"
-)  # fmt: skip
 MatchFunction = Callable[[Features, Features], NDArray[np.integer]]  # (M, 2) indices
 ErrorFunction = Callable[[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]], NDArray[np.float64]]
 
@@ -34,7 +31,7 @@ class SequenceErrors:
 
     Attributes:
         name: `i_...` or `v_...`.
-        num_features: of each image.
+        num_features: of each image; empty for a method that looks at pairs.
         errors_px: of each pair, (M,) in pixels; M may be 0.
     """
 
@@ -119,32 +116,45 @@ class MatchingAccuracy:
         return np.array([count for item in self.sequences for count in item.num_features], dtype=np.int64)
 
     def summary(self) -> dict[str, object]:
-        """Counts, accuracies and scores by split, for tables; a split without pairs is absent."""
+        """Counts, accuracies and scores by split, for tables; a split without pairs is absent, features if unknown."""
         splits = [split for split in (None, *SPLITS) if self.pairs_of(split).any()]
-        features = self.num_features()
         return {
-            "sequences": len(self.sequences),
-            "features": {"mean": float(features.mean()), "min": int(features.min()), "max": int(features.max())},
+            **counted(self.num_features()),
             **{
                 split or "overall": {
                     "pairs": int(self.pairs_of(split).sum()),
                     "matches": float(self.num_matches(split).mean()),
-                    "accuracy": dict(
-                        zip((f"{value:g}" for value in self.thresholds_px), self.mean(split).tolist(), strict=True)
-                    ),
+                    "accuracy": self._by_threshold(self.mean(split)),
                     "score": self.score(split),
                 }
                 for split in splits
             },
         }
 
+    def by_sequence(self) -> dict[str, dict[str, object]]:
+        """Sequence -> its pairs, matches and accuracies."""
+        rows = zip(self.sequences, np.split(self.shares, np.cumsum(self._pair_counts())[:-1]), strict=True)
+        return {
+            item.name: {
+                "pairs": len(item.errors_px),
+                "matches": float(np.mean([len(errors) for errors in item.errors_px])),
+                "accuracy": self._by_threshold(shares.mean(axis=0)),
+            }
+            for item, shares in rows
+        }
 
-def share_within(errors_px: NDArray[np.floating], thresholds_px: Iterable[float]) -> NDArray[np.float64]:
-    """(T,) share of the errors that do not exceed each threshold; 0 where there are none."""
-    limits = np.asarray(tuple(thresholds_px), dtype=np.float64)
-    if len(errors_px) == 0:
-        return np.zeros(len(limits))
-    return (np.asarray(errors_px)[:, None] <= limits).mean(axis=0)
+    def _pair_counts(self) -> list[int]:
+        return [len(item.errors_px) for item in self.sequences]
+
+    def _by_threshold(self, values: NDArray[np.float64]) -> dict[str, float]:
+        return dict(zip((f"{value:g}" for value in self.thresholds_px), values.tolist(), strict=True))
+
+
+def counted(features: NDArray[np.integer]) -> dict[str, object]:
+    """{"features": mean, min and max} of images' numbers of features; empty for a method that has none."""
+    if not len(features):
+        return {}
+    return {"features": {"mean": float(features.mean()), "min": int(features.min()), "max": int(features.max())}}
 
 
 def weighted_score(accuracy: NDArray[np.floating]) -> float:

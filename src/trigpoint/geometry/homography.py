@@ -17,6 +17,24 @@ def apply_homography(xy: NDArray[np.floating], H: NDArray[np.floating]) -> NDArr
     return result
 
 
+def image_corners(size: tuple[int, int]) -> NDArray[np.float64]:
+    """(4, 2) centres of the corner pixels of an image of (width, height)."""
+    width, height = size
+    return np.array([(0, 0), (0, height - 1), (width - 1, 0), (width - 1, height - 1)], dtype=np.float64)
+
+
+def corner_error_px(
+    estimate: NDArray[np.floating] | None, truth: NDArray[np.floating], corners: NDArray[np.floating]
+) -> float:
+    """Mean distance of where two homographies (3, 3) put the corners (4, 2); infinite where there is no estimate.
+
+    Source: DeTone et al., SuperPoint, CVPR Workshops 2018, Section 7.3.
+    """
+    if estimate is None:
+        return float("inf")
+    return float(transfer_errors_px(corners, apply_homography(corners, truth), estimate).mean())
+
+
 def transfer_errors_px(
     xy0: NDArray[np.floating], xy1: NDArray[np.floating], H: NDArray[np.floating]
 ) -> NDArray[np.float64]:

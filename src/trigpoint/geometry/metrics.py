@@ -62,7 +62,18 @@ def joint_recall(errors: Iterable[PoseError], position: float, rotation_deg: flo
     return float(np.mean(within)) if within else float("nan")
 
 
-def pose_auc(errors: ArrayLike, thresholds: Sequence[float]) -> list[float]:
+def share_within(errors: ArrayLike, thresholds: Iterable[float]) -> NDArray[np.float64]:
+    """(T,) share of the errors (N,) that do not exceed each threshold, 0 where there are none.
+
+    Of the end-point errors of points this is PCK; of a pair's matches, averaged over pairs, the mean matching accuracy.
+    """
+    values, limits = np.asarray(errors, dtype=np.float64), np.asarray(tuple(thresholds), dtype=np.float64)
+    if len(values) == 0:
+        return np.zeros(len(limits))
+    return (values[:, None] <= limits).mean(axis=0)
+
+
+def pose_auc(errors: ArrayLike, thresholds: Sequence[float], *, strictly_below: bool = False) -> list[float]:
     """Area under the recall curve up to each threshold, divided by the threshold.
 
     The curve starts at (0, 0), passes (error i, i / N) for the sorted errors, is straight between them, and runs level
@@ -71,6 +82,7 @@ def pose_auc(errors: ArrayLike, thresholds: Sequence[float]) -> list[float]:
     Args:
         errors: (N,) not negative, infinite for a failure.
         thresholds: positive, in the unit of the errors.
+        strictly_below: an error equal to the threshold is beyond it, as in the image-matching toolbox.
 
     Returns:
         One number 0 to 1 for each threshold; NaN for N = 0.
@@ -89,7 +101,7 @@ def pose_auc(errors: ArrayLike, thresholds: Sequence[float]) -> list[float]:
     values = np.concatenate([[0.0], values])
     areas = []
     for threshold in thresholds:
-        below = int(np.searchsorted(values, threshold, side="right"))
+        below = int(np.searchsorted(values, threshold, side="left" if strictly_below else "right"))
         x = np.append(values[:below], threshold)
         y = np.append(heights[:below], heights[below - 1])
         areas.append(float(np.trapezoid(y, x) / threshold))

@@ -89,7 +89,7 @@ def file_pairs(dataset: Dataset, role: str, path: str = "") -> list[Pair]:
     Args:
         dataset: names are checked against its images.
         role: `map` or `query`.
-        path: the list; empty means the one that came with the dataset.
+        path: the list; empty means the one that came with the dataset, or else its own pairs.
 
     Raises:
         SettingsError: no path was given and the dataset has no list.
@@ -97,12 +97,14 @@ def file_pairs(dataset: Dataset, role: str, path: str = "") -> list[Pair]:
         StorageError: the file is missing or a line has not two names.
     """
     path = path or dataset.pairs_path
-    if not path:
+    if not path and not dataset.pairs:
         raise SettingsError(f"pairs: kind file needs `path`, because dataset '{dataset.id}' came without a pair list")
     roles = {image.name: image.role for image in dataset.images} | {name: "unusable" for name, _ in dataset.unusable}
     chosen: set[Pair] = set()
     left_out: Counter[str] = Counter()
-    for number, (name0, name1) in numbered_pairs(path):
+    listed = numbered_pairs(path) if path else enumerate(dataset.pairs, start=1)
+    path = path or f"dataset '{dataset.id}'"
+    for number, (name0, name1) in listed:
         for name in (name0, name1):
             if name not in roles and Path(dataset.image_root, name).is_file():
                 roles[name] = "not prepared"  # Aachen has images without a known pose

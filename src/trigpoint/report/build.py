@@ -16,7 +16,7 @@ from trigpoint.storage.atomic import atomic_path
 from trigpoint.storage.json_files import read_json, write_json
 from trigpoint.types import Dataset
 
-SECTIONS = ("mapping", "localization", "relative_pose", "merging", "flow")
+SECTIONS = ("mapping", "localization", "relative_pose", "merging", "flow", "hpatches")
 _logger = logging.getLogger(__name__)
 
 

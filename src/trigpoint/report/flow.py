@@ -1,24 +1,24 @@
 """The report of a dense flow benchmark: tables of errors by rate and by sequence, and how they grow with the rate."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from trigpoint.errors import EmptyResultError
 from trigpoint.report import tables
-from trigpoint.report.build import dataset_metrics, write_summary
+from trigpoint.report.benchmark import BenchmarkReport, write_benchmark_report
+from trigpoint.report.build import dataset_metrics
 from trigpoint.report.charts import Series, line_chart
-from trigpoint.report.page import asset, environment, run_colors, time_rows
+from trigpoint.report.page import run_colors
 from trigpoint.report.provenance import provenance
 from trigpoint.report.timings import read_timings
-from trigpoint.storage.atomic import atomic_path
-from trigpoint.storage.json_files import write_json
 from trigpoint.types import Dataset
 
-_logger = logging.getLogger(__name__)
+NOTE = (
+    "Errors are averaged over the points of a pair, the pairs of a sequence at a rate, then over the sequences. A point"
+    " without a flow, and so every point of a pair without matches, counts with zero flow in AEPE and as wrong in PCK"
+    " and Fl."
+)
 
 
 def write_flow_report(
@@ -38,48 +38,32 @@ def write_flow_report(
         raise EmptyResultError(f"{output}: a report needs a finished run; give at least one with --runs")
     metrics = dataset_metrics(dataset, work, runs)
     flow = {run: values["flow"] for run, values in metrics["runs"].items()}
-    timings = read_timings(benchmarks, list(runs))
-    origin = provenance(dataset.id, work, list(runs), list(left_out), settings, flow)
-    for values in flow.values():
-        del values["made_with"], values["kernel_backends"]  # in provenance, without this machine's folders
+    # into provenance, without this machine's folders
+    stages = {run: {"flow": values.pop("made_with")} for run, values in flow.items()}
+    backends = {run: values.pop("kernel_backends") for run, values in flow.items()}
+    origin = provenance(dataset.id, work, list(runs), list(left_out), settings, (stages, backends))
     summary = {
         run: {"flow": {key: value for key, value in values.items() if key != "aepe_px"}} for run, values in flow.items()
     }
-    with atomic_path(output) as folder:
-        folder.mkdir()
-        (folder / "report.html").write_text(render(dataset, metrics, timings, origin), encoding="utf-8")
-        write_json(folder / "metrics.json", metrics)
-        write_json(folder / "timings.json", timings)
-        write_json(folder / "provenance.json", origin)
-        write_summary(folder / "summary.csv", {dataset.id: summary})
-    _logger.info("%s: report of %d runs", output, len(runs))
+    timings = read_timings(benchmarks, list(runs))
+    write_benchmark_report(dataset, metrics, summary, timings, origin, flow_report(flow, run_colors(metrics)), output)
 
 
-def render(dataset: Dataset, metrics: dict[str, Any], timings: dict[str, Any], origin: dict[str, Any]) -> str:
-    """The page as text; every number of a result is written from `metrics`."""
-    colors = run_colors(metrics)
-    flow = {run: values["flow"] for run, values in metrics["runs"].items()}
+def flow_report(flow: dict[str, Any], colors: dict[str, str]) -> BenchmarkReport:
+    """What the page shows of run -> errors."""
     first = next(iter(flow.values()))
-    return (
-        environment()
-        .get_template("flow.html")
-        .render(
-            metrics=metrics,
-            provenance=origin,
-            colors=colors,
-            licence=dataset.licence,
-            unusable=dataset.unusable,
-            facts=[
-                (f"{first['pairs']:,}", "image pairs"),
-                (f"{first['points']:,}", "ground-truth points"),
-                (str(len(first["sequences"])), "sequences"),
-                (str(len(flow)), "runs" if len(flow) != 1 else "run"),
-            ],
-            tables=flow_tables(flow, colors),
-            charts=flow_charts(flow, colors),
-            time_rows=time_rows(timings),
-            css=Markup(asset("page.css")),
-        )
+    return BenchmarkReport(
+        what="Dense flow",
+        truth="Sparse ground truth of the GLU-Net protocol.",
+        note=NOTE,
+        facts=[
+            (f"{first['pairs']:,}", "image pairs"),
+            (f"{first['points']:,}", "ground-truth points"),
+            (str(len(first["sequences"])), "sequences"),
+            (str(len(flow)), "runs" if len(flow) != 1 else "run"),
+        ],
+        tables=flow_tables(flow, colors),
+        charts=flow_charts(flow, colors),
     )
 
 
@@ -91,7 +75,13 @@ def flow_tables(flow: dict[str, Any], colors: dict[str, str]) -> list[dict[str, 
         for name in names
     )
     return [
-        {"title": title, "columns": used, "rows": tables.run_rows(used, flow, "flow", colors)}
+        {
+            "title": title,
+            "note": "",
+            "columns": used,
+            "rows": tables.run_rows(used, flow, "flow", colors),
+            "published": [],
+        }
         for title, columns in (("Errors by rate", tables.FLOW), ("AEPE by sequence", by_sequence))
         if (used := tables.used_columns(columns, list(flow.values())))
     ]

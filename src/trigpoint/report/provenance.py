@@ -31,7 +31,7 @@ def provenance(
     runs: list[str],
     left_out: list[str],
     settings: dict[str, Any],
-    flow: dict[str, Any] | None = None,
+    made_with: tuple[dict[str, Any], dict[str, list[str]]] | None = None,
 ) -> dict[str, Any]:
     """What provenance.json holds.
 
@@ -41,20 +41,19 @@ def provenance(
         runs: reported runs.
         left_out: configured runs that are not in the report.
         settings: of the report: `config`, `commit`, `seed`; absent ones stay absent.
-        flow: of a dense flow benchmark run -> its metrics, which say what they were made with; others have files.
+        made_with: run -> settings by stage, and run -> backends of the kernels, where the runs' metrics say so; None
+            if their files do.
     """
-    if flow is None:
-        stages, backends = {run: run_settings(work / run) for run in runs}, kernel_backends(work, runs)
-    else:
-        stages = {run: {"flow": values["made_with"]} for run, values in flow.items()}
-        backends = {run: values["kernel_backends"] for run, values in flow.items() if values["kernel_backends"]}
+    if made_with is None:
+        made_with = {run: run_settings(work / run) for run in runs}, kernel_backends(work, runs)
+    stages, backends = made_with
     return {
         "dataset": dataset,
         "trigpoint": __version__,
         **{key: settings[key] for key in ("commit", "seed", "deterministic") if settings.get(key) not in (None, "")},
         "runs": without_places(stages),
         "left_out": left_out,
-        "kernel_backends": backends,
+        "kernel_backends": {run: names for run, names in backends.items() if names},
         "weights": weights_used(stages),
         "versions": {"python": platform.python_version(), **package_versions()},
         "machine": machine(),
@@ -91,7 +90,9 @@ def weights_used(stages: dict[str, Any]) -> dict[str, dict[str, str]]:
     """Registered checkpoints of the methods, and those that a setting names: sha256 and licence by name."""
     names = {name for name in WEIGHTS if any(_mentions(values, name) for values in stages.values())}
     for values in stages.values():
-        features = values.get("features", values.get("flow", {}))
+        features: dict[str, Any] = next(
+            (values[stage] for stage in ("features", "correspondences", "flow") if stage in values), {}
+        )
         matches = values.get("matches", values.get("flow", {}))
         if features.get("method") in METHODS:
             entry = METHODS[features["method"]]

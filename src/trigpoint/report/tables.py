@@ -47,6 +47,7 @@ class Row:
     cells: list[Cell]
     color: str = ""
     source: str = ""
+    origin: str = "published"  # or another word for where the source is
 
 
 _AUC_HELP = "area under the recall curve of the larger of rotation and translation direction error, over all pairs"

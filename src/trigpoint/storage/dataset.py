@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trigpoint.errors import StorageError
 from trigpoint.storage.json_files import read_json, write_json
@@ -20,6 +21,7 @@ def write_dataset(output: str | os.PathLike[str], dataset: Dataset) -> None:
         name: {"rotation": pose.rotation.tolist(), "translation": pose.translation.tolist()}
         for name, pose in sorted(dataset.poses.items())
     }
+    value["homographies"] = [[*pair, H.tolist()] for pair, H in dataset.homographies.items()]
     write_json(output, {"format_version": FORMAT_VERSION, **value}, kind="dataset")
 
 
@@ -48,7 +50,16 @@ def _dataset(value: dict[str, Any]) -> Dataset:
     value["poses"] = {name: _pose(pose) for name, pose in value["poses"].items()}
     value["reference_images"] = tuple(value["reference_images"])
     value["published"] = tuple(value["published"])
+    value["pairs"] = tuple((name0, name1) for name0, name1 in value.get("pairs", []))
+    value["homographies"] = {(name0, name1): _matrix(H) for name0, name1, H in value.get("homographies", [])}
     return Dataset(**value)
+
+
+def _matrix(value: list[list[float]]) -> NDArray[np.float64]:
+    matrix = np.array(value, dtype=np.float64)
+    if matrix.shape != (3, 3):
+        raise ValueError(f"a homography of shape {matrix.shape}")
+    return matrix
 
 
 def _image(value: dict[str, Any]) -> DatasetImage:

@@ -9,11 +9,11 @@ from trigpoint.evaluation.hpatches import (
     SequenceErrors,
     root_descriptors,
     sequence_errors,
-    share_within,
     strongest_features,
     weighted_score,
 )
 from trigpoint.geometry.homography import apply_homography, transfer_errors_px
+from trigpoint.geometry.metrics import share_within
 from trigpoint.types import Features
 
 SHIFT = np.array([[1.0, 0, 10], [0, 1, 5], [0, 0, 1]])
