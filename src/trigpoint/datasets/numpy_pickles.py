@@ -6,9 +6,10 @@ here, which check what they are given.
 """
 
 import codecs
+import math
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,20 +36,26 @@ _DAMAGED = (
 
 
 def read_numpy_pickle(path: Path) -> Any:
-    """What a pickle file holds, as plain Python values and numpy arrays; an array of objects comes as a list.
+    """What a pickle file holds, as plain Python values and numpy arrays; an array of objects comes as nested lists.
 
     Raises:
         DataError: the file is missing, damaged, or holds more than numbers, texts and arrays.
     """
     try:
         with path.open("rb") as stream:
-            # latin1: files that Python 2 wrote hold bytes where arrays have their data
-            return _plain(_Reader(stream, encoding="latin1").load(), 0)
+            return load_numpy_pickle(stream, str(path))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
+
+
+def load_numpy_pickle(stream: IO[bytes], where: str) -> Any:
+    """The same of an open file, from where it stands; `where` begins the message of an error."""
+    try:
+        # latin1: files that Python 2 wrote hold bytes where arrays have their data
+        return _plain(_Reader(stream, encoding="latin1").load(), 0)
     except _DAMAGED as error:
         detail = str(error) or type(error).__name__
-        raise DataError(f"{path}: not read, because it is damaged or holds more than arrays ({detail})") from error
+        raise DataError(f"{where}: not read, because it is damaged or holds more than arrays ({detail})") from error
 
 
 class _Reader(pickle.Unpickler):
@@ -100,8 +107,12 @@ def _array(shape: Any, dtype: Any, data: Any, order: str) -> Any:
     if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
         raise pickle.UnpicklingError("it holds an array without a type or shape")
     if dtype.dtype.hasobject:
-        if not isinstance(data, list) or len(shape) != 1 or len(data) != shape[0]:
-            raise pickle.UnpicklingError(f"it holds objects of shape {shape}; expected one row")
+        if not isinstance(data, list) or not shape or len(data) != math.prod(shape):
+            raise pickle.UnpicklingError(f"it holds objects of shape {shape}, and not as many")
+        if order != "C":
+            raise pickle.UnpicklingError("it holds objects in Fortran's order")
+        for size in shape[:0:-1]:  # rows of rows
+            data = [data[start : start + size] for start in range(0, len(data), size)] if size else []
         return data
     raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
     return np.frombuffer(raw, dtype=dtype.dtype).reshape(shape, order=order).copy()  # type: ignore[call-overload]
