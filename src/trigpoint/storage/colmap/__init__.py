@@ -34,6 +34,7 @@ from trigpoint.storage.colmap.models import (
     registered_images,
 )
 from trigpoint.storage.colmap.registration import NewImage, register_images, verified_matches
+from trigpoint.storage.colmap.relative import relative_pose
 from trigpoint.storage.colmap.values import (
     absolute_pose,
     check_camera_model,
@@ -74,6 +75,7 @@ __all__ = [
     "read_settings",
     "register_images",
     "registered_images",
+    "relative_pose",
     "require_database",
     "seeded",
     "set_log_level",
