@@ -27,7 +27,7 @@ def test_images_become_a_map_without_features(finished_pairs) -> None:
     for name in ("matches.h5", "features.h5", "model"):
         assert (finished_pairs.path / TARGET / "sift_pairs" / name).exists()
     provenance = json.loads((finished_pairs.path / TARGET / "provenance.json").read_text())
-    assert provenance["runs"]["sift_pairs"]["matches"]["merging"]["max_error_px"] == 2.0
+    assert provenance["runs"]["sift_pairs"]["matches"]["merging"]["scheme"] == "radius"
     (backend,) = provenance["kernel_backends"]["sift_pairs"]
     assert backend in ("torch-cpu", backend_in_use("cpu"))
     assert finished_pairs.jobs(TARGET) == Counter()

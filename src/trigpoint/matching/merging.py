@@ -1,21 +1,23 @@
 """From correspondences of pairs to features.h5 and matches.h5: a run of a pair method, in the files of any other.
 
 Two passes over the pairs, one image's points in memory at a time: keypoints of the map images, then matches. Keypoints
-of a map image come from pairs of map images alone, so queries never change the map.
+of a map image come from pairs of map images alone, so queries never change the map; only the published quantisation,
+which `quantized_merging` has, mixes them.
 """
 
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trigpoint.errors import DataError
 from trigpoint.log import progress
+from trigpoint.matching.merge_counts import MapMergeCounts, MergeCounts
+from trigpoint.matching.quantized_merging import quantize_pairs
 from trigpoint.matching.shared_keypoints import (
     MergeSettings,
     SharedKeypoints,
@@ -32,70 +34,6 @@ from trigpoint.types import Correspondences, Dataset, Features, Matches
 Pair = tuple[str, str]
 SAME_POINT_PX = 1e-3  # a query's point finds itself
 _logger = logging.getLogger(__name__)
-
-
-@dataclass
-class _Counts:
-    """What became of correspondences; every one of them is in exactly one of the first five numbers."""
-
-    matches: int = 0
-    joined: int = 0  # like another of the pair once both ends had moved
-    far: int = 0  # an end without a keypoint in reach
-    rival: int = 0  # a better one holds a keypoint
-    few: int = 0  # of pairs left with too few
-    pairs: int = 0
-    shift_px: float = 0.0  # sum over ends that moved to a keypoint
-    ends: int = 0
-
-    @property
-    def correspondences(self) -> int:
-        return self.matches + self.joined + self.far + self.rival + self.few
-
-    def add(self, index0: np.ndarray, index1: np.ndarray, rows: np.ndarray) -> None:
-        """Count a pair by the keypoints of all its correspondences, -1 for none, and the rows that became matches."""
-        reached = (index0 >= 0) & (index1 >= 0)
-        width = int(index1.max(initial=0)) + 1
-        like_taken = reached & np.isin(index0 * width + index1, index0[rows] * width + index1[rows])
-        self.pairs += 1
-        self.matches += len(rows)
-        self.joined += int(like_taken.sum()) - len(rows)
-        self.far += int((~reached).sum())
-        self.rival += int((reached & ~like_taken).sum())
-
-    def add_shift(self, points: NDArray[np.float32], keypoints: NDArray[np.float32]) -> None:
-        """Count how far ends (M, 2) moved to their keypoints (M, 2)."""
-        self.shift_px += float(np.linalg.norm(points.astype(np.float64) - keypoints, axis=1).sum())
-        self.ends += len(points)
-
-    def as_json(self) -> dict[str, Any]:
-        total = self.correspondences
-        values: dict[str, Any] = {
-            "pairs": self.pairs,
-            "correspondences": total,
-            "matches": self.matches,
-            "joined": self.joined,
-            "lost": {"far": self.far, "rival": self.rival, "few": self.few},
-        }
-        if total:
-            values["lost_percent"] = round(100 * (self.far + self.rival + self.few) / total, 3)
-        if self.ends:
-            values["mean_shift_px"] = round(self.shift_px / self.ends, 4)
-        return values
-
-
-@dataclass
-class _MapCounts(_Counts):
-    """Of pairs of map images."""
-
-    pairs_dropped: int = 0
-    matched_in: dict[str, NDArray[np.int32]] = field(default_factory=dict)  # map image -> pairs of each keypoint
-
-    def as_json(self) -> dict[str, Any]:
-        matched = np.concatenate([np.zeros(0, np.int32), *(counts[counts > 0] for counts in self.matched_in.values())])
-        values = {**super().as_json(), "pairs_dropped": self.pairs_dropped}
-        if len(matched):
-            values["matched_once_percent"] = round(100 * float((matched == 1).mean()), 3)
-        return values
 
 
 def merge_run(
@@ -119,7 +57,7 @@ def merge_run(
     roles = {image.name: image.role for image in dataset.images}
     of_map, of_query = _sorted_by_role(shards.pairs(), roles)
     origin = {**shards.settings, "merging": asdict(settings)}
-    counts, query_counts = _MapCounts(), _Counts()
+    counts, query_counts = MapMergeCounts(), MergeCounts()
     settings_of = {image.name: settings.at_size(image.size) for image in dataset.images}
     with ExitStack() as stack:
         feature_writer = stack.enter_context(FeatureWriter(features, origin))
@@ -127,23 +65,46 @@ def merge_run(
         for writer in (feature_writer, match_writer):
             writer.kernel_backends |= shards.kernel_backends
         output = _KeypointFile(feature_writer, {image.name: image.size for image in dataset.images}, shards.failed)
-        keypoints = _map_keypoints(dataset, shards, of_map, output, settings_of)
-        counts.matched_in = {name: np.zeros(len(found), np.int32) for name, found in keypoints.items()}
-        for name0, name1 in progress(of_map, "pairs merged"):
-            found = shards.read(name0, name1)
-            match_writer.write(name0, name1, _merge_pair(found, (name0, name1), keypoints, settings_of, counts))
-        for name, pairs in progress(of_query.items(), "queries merged", len(of_query)):
-            query = _Query(name, pairs, shards, settings_of)
-            found_matches = query.match(keypoints, query_counts)
-            output.write(name, query.keypoints)
-            for pair, pair_matches in found_matches.items():
-                match_writer.write(*pair, pair_matches)
-    num_keypoints = sum(len(found) for found in keypoints.values())
-    values = {"images": len(keypoints), "keypoints": num_keypoints, **counts.as_json()}
+        if settings.scheme == "quantize":
+            pairs = [(of_map, counts), ([pair for own in of_query.values() for pair in own], query_counts)]
+            keypoints = quantize_pairs(list(roles), pairs, shards, match_writer, settings)
+            for name, found in keypoints.items():
+                output.write(name, found)
+        else:
+            keypoints = _map_keypoints(dataset, shards, of_map, output, settings_of)
+            _write_matches(
+                (of_map, counts), (of_query, query_counts), shards, keypoints, output, match_writer, settings_of
+            )
+    num_keypoints = sum(len(found) for name, found in keypoints.items() if roles[name] == "map")
+    values = {"images": len(dataset.with_role("map")), "keypoints": num_keypoints, **counts.as_json()}
     if query_counts.pairs:
         values["queries"] = query_counts.as_json()
     write_json(log, {**values, "settings": origin}, kind="merge")
     _logger.info("%s", values)
+
+
+def _write_matches(
+    of_map: tuple[list[Pair], MapMergeCounts],
+    of_query: tuple[dict[str, list[Pair]], MergeCounts],
+    shards: CorrespondenceShards,
+    keypoints: dict[str, SharedKeypoints],
+    output: "_KeypointFile",
+    writer: GroupWriter,
+    settings_of: dict[str, MergeSettings],
+) -> None:
+    """The second pass: matches of pairs of map images, then keypoints and matches of each query."""
+    pairs, counts = of_map
+    counts.matched_in = {name: np.zeros(len(found), np.int32) for name, found in keypoints.items()}
+    for name0, name1 in progress(pairs, "pairs merged"):
+        found = shards.read(name0, name1)
+        writer.write(name0, name1, _merge_pair(found, (name0, name1), keypoints, settings_of, counts))
+    queries, query_counts = of_query
+    for name, own in progress(queries.items(), "queries merged", len(queries)):
+        query = _Query(name, own, shards, settings_of)
+        found_matches = query.match(keypoints, query_counts)
+        output.write(name, query.keypoints)
+        for pair, pair_matches in found_matches.items():
+            writer.write(*pair, pair_matches)
 
 
 def _sorted_by_role(pairs: list[Pair], roles: dict[str, str]) -> tuple[list[Pair], dict[str, list[Pair]]]:
@@ -218,12 +179,12 @@ def _merge_pair(
     pair: Pair,
     keypoints: dict[str, SharedKeypoints],
     settings_of: dict[str, MergeSettings],
-    counts: _MapCounts,
+    counts: MapMergeCounts,
 ) -> Matches:
     """Matches between the keypoints of two map images; none if they are too few."""
     sides = [keypoints[name].xy for name in pair]
     index0, index1 = (
-        nearest_keypoint(_ends(found, pair, name), xy, settings_of[name].max_error_px)
+        nearest_keypoint(_ends(found, pair, name), xy, settings_of[name].reach_px)
         for name, xy in zip(pair, sides, strict=True)
     )
     rows = one_to_one(index0, index1, found.scores)
@@ -259,9 +220,9 @@ class _Query:
             sums = np.bincount(owner.reshape(-1), scores.astype(np.float64), len(unique))
             self.keypoints = SharedKeypoints(unique, sums.astype(np.float32))
 
-    def match(self, keypoints: dict[str, SharedKeypoints], counts: _Counts) -> dict[Pair, Matches]:
+    def match(self, keypoints: dict[str, SharedKeypoints], counts: MergeCounts) -> dict[Pair, Matches]:
         """Matches of each pair; `keypoints` of the query are then those that are in a match."""
-        reach = self._settings_of[self._name].max_error_px if self._merged else SAME_POINT_PX
+        reach = self._settings_of[self._name].reach_px if self._merged else SAME_POINT_PX
         found = dict(self._indices(keypoints, reach, counts))
         used = np.unique(np.concatenate([np.zeros(0, np.int64), *(own for _, own, _, _ in found.values())]))
         self.keypoints = SharedKeypoints(self.keypoints.xy[used], self.keypoints.scores[used])
@@ -273,7 +234,7 @@ class _Query:
         return matches
 
     def _indices(
-        self, keypoints: dict[str, SharedKeypoints], reach: float, counts: _Counts
+        self, keypoints: dict[str, SharedKeypoints], reach: float, counts: MergeCounts
     ) -> Iterator[tuple[Pair, tuple[int, np.ndarray, np.ndarray, np.ndarray]]]:
         """Pair -> the query's place in it, indices of the query and of the map image, scores."""
         for pair in self._pairs:
@@ -281,7 +242,7 @@ class _Query:
             reference = pair[1] if pair[0] == self._name else pair[0]
             own = nearest_keypoint(_ends(found, pair, self._name), self.keypoints.xy, reach)
             other = nearest_keypoint(
-                _ends(found, pair, reference), keypoints[reference].xy, self._settings_of[reference].max_error_px
+                _ends(found, pair, reference), keypoints[reference].xy, self._settings_of[reference].reach_px
             )
             rows = one_to_one(own, other, found.scores)
             counts.add(own, other, rows)

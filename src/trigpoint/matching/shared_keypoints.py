@@ -3,9 +3,10 @@
 Pair methods give every pair its own points, so nothing links the pairs (A, B) and (A, C) and every track has two views.
 Here the points of an image elect keypoints, and each correspondence moves to the keypoints nearest to its ends.
 
-Source: the aggregation of hloc's match_dense.py (score-summing bins, re-assignment within a radius), with non-maximum
-suppression in place of its grid of cells, so that no border of a cell splits a cluster. Everything is a function of the
-set of points, whatever their order.
+By radius, points are visited best first and each absorbs those around it. By bins, it is the places with the highest
+sums of scores that are visited; that is the aggregation of hloc's match_dense.py (score-summing bins, re-assignment
+within a radius), with non-maximum suppression in place of its grid of cells, so that no border of a cell splits a
+cluster. Either way everything is a function of the set of points, whatever their order.
 """
 
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from scipy.spatial import cKDTree
 from trigpoint.errors import SettingsError
 from trigpoint.settings import check_choice, check_number
 
+SCHEMES = ("radius", "bins", "quantize")
 QUERY_POINTS = ("raw", "merged")
 BINS_AT_ONCE = 32_768  # bounds the pairs of neighbours in memory: some 50 each
 SLACK_PX = 1e-3  # points a cell apart but for their rounding to float32 stay two
@@ -26,17 +28,26 @@ LEAST_WEIGHT = 1e-12  # of a point whose score is 0, so that a mean exists
 
 @dataclass(frozen=True, kw_only=True)
 class MergeSettings:
-    """Defaults are for dense matchers; methods that repeat their points lose less with a smaller cell."""
+    """Defaults are for dense matchers; methods that repeat their points lose less with smaller distances."""
 
-    cell_px: float = 4.0  # no two keypoints of an image are elected closer to each other
-    bin_px: float = 1.0  # side of the bins in which scores are summed before the election
-    max_error_px: float = 2.0  # a point moves at most so far to its keypoint, or its correspondence is lost
+    scheme: Literal["radius", "bins", "quantize"] = "radius"  # how keypoints come of points; quantize: as published
+    radius_px: float = 4.0  # radius: a point absorbs worse ones so near, and moves at most so far
+    cell_px: float = 4.0  # bins: no two keypoints of an image are elected closer to each other
+    bin_px: float = 1.0  # bins: side of the bins in which scores are summed before the election
+    max_error_px: float = 2.0  # bins: a point moves at most so far to its keypoint, or its correspondence is lost
+    quantize_cell_px: float = 48.0  # quantize: side of the cells, a point meets those of its own only; 0: equal points
+    quantize_distance_px: float = 4.0  # quantize: a point nearer than this to a keypoint of its cell joins it
+    quantize_min_score: float = 0.25  # quantize: correspondences with a lower score are left out
     longer_side_px: int | None = None  # the distances hold for such images, larger ones have larger; null: for all
     max_keypoints: int | None = 8192  # of an image, those with the highest sums; null: all
     min_matches: int = 15  # pairs of map images left with fewer lose all; 15 is the mapper's least for a pair
     query_points: Literal["raw", "merged"] = "raw"  # of queries: as each pair has them, or merged as map images' are
 
     def __post_init__(self) -> None:
+        check_choice("merging", "scheme", self.scheme, SCHEMES)
+        check_number("merging", "radius_px", self.radius_px, 1e-3)
+        for name in ("quantize_cell_px", "quantize_distance_px", "quantize_min_score"):
+            check_number("merging", name, getattr(self, name), 0.0)
         check_number("merging", "cell_px", self.cell_px, 0.0)
         check_number("merging", "bin_px", self.bin_px, 1e-3)
         check_number("merging", "max_error_px", self.max_error_px, 1e-3)
@@ -54,8 +65,13 @@ class MergeSettings:
     def at_size(self, size: tuple[int, int]) -> "MergeSettings":
         """The distances of an image of (width, height): a method that shrinks it is less exact in its pixels."""
         factor = max(1.0, max(size) / self.longer_side_px) if self.longer_side_px else 1.0
-        distances = {name: factor * getattr(self, name) for name in ("cell_px", "bin_px", "max_error_px")}
+        distances = {name: factor * getattr(self, name) for name in ("radius_px", "cell_px", "bin_px", "max_error_px")}
         return replace(self, **distances, longer_side_px=None)
+
+    @property
+    def reach_px(self) -> float:
+        """How far a point moves to its keypoint at most."""
+        return self.radius_px if self.scheme == "radius" else self.max_error_px
 
 
 @dataclass(frozen=True)
@@ -74,8 +90,8 @@ def elect_keypoints(
 ) -> SharedKeypoints:
     """Keypoints of an image from the points of all its pairs.
 
-    Scores are summed in bins; the bins, best first, suppress the others within `cell_px`; each keypoint then moves to
-    the mean of the points within `max_error_px` that are nearest to it, weighted by score.
+    Points, or bins in which scores are summed, best first, suppress the others around them; each of those that are left
+    then moves to the mean of the points in reach that are nearest to it, weighted by score.
 
     Args:
         points: (P, 2).
@@ -83,26 +99,42 @@ def elect_keypoints(
         settings: distances and the most keypoints.
 
     Returns:
-        Keypoints, highest sums of the election first; none for no points.
+        Keypoints, best of the election first; none for no points.
     """
     if len(points) == 0:
         return SharedKeypoints(np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
     order = np.lexsort((scores, points[:, 1], points[:, 0]))  # sums of floats depend on the order
     xy = points[order].astype(np.float64)
     weights = np.maximum(scores[order].astype(np.float64), LEAST_WEIGHT)
+    elected = (_by_radius if settings.scheme == "radius" else _by_bins)(xy, weights, settings)
+    owner = nearest_keypoint(xy, elected, settings.reach_px)
+    sums, means = _weighted_means(xy[owner >= 0], weights[owner >= 0], owner[owner >= 0], len(elected))
+    moved = np.where(sums[:, None] > 0, means, elected).astype(np.float32)
+    owner = nearest_keypoint(xy, moved, settings.reach_px)
+    total = np.bincount(owner[owner >= 0], scores[order][owner >= 0].astype(np.float64), len(moved))
+    return SharedKeypoints(moved, total.astype(np.float32))
+
+
+def _by_radius(xy: NDArray[np.float64], weights: NDArray[np.float64], settings: MergeSettings) -> NDArray[np.float64]:
+    """Points (E, 2) that no better kept one is closer to than the radius; of equal scores the lower x, then y first."""
+    ranked = xy[np.lexsort((xy[:, 1], xy[:, 0], -weights))]
+    kept = ranked[spread_out(ranked, settings.radius_px, None)]
+    if settings.max_keypoints is None or len(kept) <= settings.max_keypoints:
+        return kept
+    owner = nearest_keypoint(xy, kept, settings.radius_px)
+    sums = np.bincount(owner[owner >= 0], weights[owner >= 0], len(kept))
+    return kept[np.argsort(-sums, kind="stable")[: settings.max_keypoints]]
+
+
+def _by_bins(xy: NDArray[np.float64], weights: NDArray[np.float64], settings: MergeSettings) -> NDArray[np.float64]:
+    """Means (E, 2) of the bins with the highest sums that are no closer than a cell."""
     cells = np.floor(xy / settings.bin_px + 0.5).astype(np.int64)
     cells -= cells.min(axis=0)
     key = cells[:, 1] * (cells[:, 0].max() + 1) + cells[:, 0]
     keys, bin_of = np.unique(key, return_inverse=True)
     sums, means = _weighted_means(xy, weights, bin_of, len(keys))
     means = means[np.lexsort((keys, -sums))]
-    elected = means[spread_out(means, settings.cell_px, settings.max_keypoints)]
-    owner = nearest_keypoint(xy, elected, settings.max_error_px)
-    sums, means = _weighted_means(xy[owner >= 0], weights[owner >= 0], owner[owner >= 0], len(elected))
-    moved = np.where(sums[:, None] > 0, means, elected).astype(np.float32)
-    owner = nearest_keypoint(xy, moved, settings.max_error_px)
-    total = np.bincount(owner[owner >= 0], scores[order][owner >= 0].astype(np.float64), len(moved))
-    return SharedKeypoints(moved, total.astype(np.float32))
+    return means[spread_out(means, settings.cell_px, settings.max_keypoints)]
 
 
 def _weighted_means(

@@ -8,8 +8,10 @@ import pytest
 
 from trigpoint.cli import main
 from trigpoint.datasets.synthetic import SyntheticRun, write_synthetic_run
-from trigpoint.storage.correspondences import CorrespondenceWriter
+from trigpoint.matching.quantization import ImageQuantizer, QuantizationSettings, unique_matches
+from trigpoint.storage.correspondences import CorrespondenceReader, CorrespondenceShards, CorrespondenceWriter
 from trigpoint.storage.features import FeatureReader
+from trigpoint.storage.matches import MatchReader
 from trigpoint.storage.pairs import read_pairs
 from trigpoint.types import Correspondences
 
@@ -99,3 +101,76 @@ def test_keypoints_are_nearer_to_the_truth_than_the_points_were(truth: Synthetic
             distances = np.linalg.norm(found[:, None] - keypoints[None], axis=2).min(axis=1)
             errors.append(distances)
     assert np.median(np.concatenate(errors)) < 0.7 * NOISE_PX * np.sqrt(np.pi / 2)  # the mean length of such noise
+
+
+def merge(truth: SyntheticRun, folder: Path, shards: list[Path], **settings: object) -> dict[str, object]:
+    """What merge-keypoints says of some shards; its files lie in the folder."""
+    folder.mkdir()
+    outputs = {key: folder / f"{key}.h5" for key in ("features", "matches")}
+    words = ["--settings", json.dumps(settings), "--shards", *map(str, shards), "--log", str(folder / "merge.json")]
+    words += [word for key, value in outputs.items() for word in (f"--{key}", str(value))]
+    assert main(["merge-keypoints", "--dataset", str(truth.dataset), *words]) == 0
+    return json.loads((folder / "merge.json").read_text())
+
+
+def split_in_two(whole: Path, folder: Path) -> list[Path]:
+    """The pairs of a shard in two others, in another order."""
+    paths = [folder / "first.h5", folder / "second.h5"]
+    with CorrespondenceReader(whole) as reader:
+        for number, path in enumerate(paths):
+            with CorrespondenceWriter(path, reader.settings) as writer:
+                for pair in reader.pairs()[::-1][number::2]:
+                    writer.write(*pair, reader.read(*pair))
+    return paths
+
+
+@pytest.mark.parametrize("scheme", ["radius", "bins", "quantize"])
+def test_every_correspondence_is_counted_once_however_it_is_sharded(
+    truth: SyntheticRun, tmp_path: Path, scheme: str
+) -> None:
+    write_oracle(truth, tmp_path / "whole.h5")
+    merged = merge(truth, tmp_path / "one", [tmp_path / "whole.h5"], scheme=scheme)
+    assert merge(truth, tmp_path / "two", split_in_two(tmp_path / "whole.h5", tmp_path), scheme=scheme) == merged
+    with CorrespondenceShards([tmp_path / "whole.h5"]) as shards:
+        total = sum(len(shards.read(*pair)) for pair in read_pairs(truth.map_pairs))
+        weak = sum(int((shards.read(*pair).scores < 0.25).sum()) for pair in read_pairs(truth.map_pairs))
+    assert merged["correspondences"] == total
+    assert merged["matches"] + merged["joined"] + sum(merged["lost"].values()) == total
+    assert merged["lost"]["weak"] == (weak if scheme == "quantize" else 0)
+    assert merged["matches"] > 0.7 * (total - weak)
+    with FeatureReader(tmp_path / "one/features.h5") as one, FeatureReader(tmp_path / "two/features.h5") as two:
+        for image in truth.truth.images:
+            np.testing.assert_array_equal(one.keypoints(image.name), two.keypoints(image.name))
+
+
+def test_quantisation_is_that_of_the_published_program(truth: SyntheticRun, tmp_path: Path) -> None:
+    """Pairs of map images first, then those of queries, sorted; every image's points go through one quantiser."""
+    write_oracle(truth, tmp_path / "whole.h5")
+    merge(truth, tmp_path / "merged", [tmp_path / "whole.h5"], scheme="quantize", min_matches=0)
+    settings = QuantizationSettings()
+    quantizers: dict[str, ImageQuantizer] = {}
+    expected = {}
+    with CorrespondenceShards([tmp_path / "whole.h5"]) as shards:
+        for pair in [*sorted(read_pairs(truth.map_pairs)), *sorted(read_pairs(truth.query_pairs))]:
+            found = shards.read(*pair)
+            kept = found.scores >= settings.score_threshold
+            ends = found.xy[kept, :2], found.xy[kept, 2:]
+            numbers = [
+                quantizers.setdefault(name, ImageQuantizer(settings)).add(points)
+                for name, points in zip(pair, ends, strict=True)
+            ]
+            rows = np.stack(numbers, axis=1)
+            expected[pair] = rows[unique_matches(rows, found.scores[kept])]
+    with FeatureReader(tmp_path / "merged/features.h5") as features, MatchReader(tmp_path / "merged/matches.h5") as of:
+        for name, quantizer in quantizers.items():
+            np.testing.assert_array_equal(features.keypoints(name), quantizer.keypoints())
+        for pair, rows in expected.items():
+            np.testing.assert_array_equal(of.read(*pair).indices, rows)
+
+
+def test_equal_points_alone_can_be_joined(truth: SyntheticRun, tmp_path: Path) -> None:
+    write_oracle(truth, tmp_path / "whole.h5")
+    options = {"scheme": "quantize", "quantize_cell_px": 0, "quantize_min_score": 0}
+    merged = merge(truth, tmp_path / "merged", [tmp_path / "whole.h5"], **options)
+    assert merged["matches"] == merged["correspondences"] and merged["lost_percent"] == 0
+    assert merged["mean_shift_px"] == 0 and merged["matched_once_percent"] == 100

@@ -26,6 +26,8 @@ POINTS = st.integers(0, 60).flatmap(
 )
 CHOICES = st.builds(
     MergeSettings,
+    scheme=st.sampled_from(["radius", "bins"]),
+    radius_px=st.sampled_from([0.5, 3.0, 9.5]),
     cell_px=st.sampled_from([0.0, 1.0, 4.0, 9.5]),
     bin_px=st.sampled_from([0.5, 1.0]),
     max_error_px=st.sampled_from([1.0, 2.0, 6.0]),
@@ -54,7 +56,7 @@ def test_scores_are_those_of_the_points_in_reach_and_all_are_finite(points, chos
     assert np.isfinite(found.xy).all()
     assert len(found) <= (chosen.max_keypoints or len(xy))
     assert len(found) > 0 or len(xy) == 0
-    owner = nearest_keypoint(xy, found.xy, chosen.max_error_px)
+    owner = nearest_keypoint(xy, found.xy, chosen.reach_px)
     sums = np.bincount(owner[owner >= 0], scores[owner >= 0].astype(np.float64), len(found))
     np.testing.assert_allclose(found.scores, sums, rtol=1e-5)
 
@@ -122,16 +124,28 @@ def test_noisy_points_of_one_place_become_its_weighted_mean() -> None:
     np.testing.assert_allclose(found.scores, [4, 1])
 
 
-def test_the_most_supported_keypoints_survive_a_limit() -> None:
+def test_the_best_point_absorbs_those_around_it_first() -> None:
+    """Three in a row, 3 px apart: the best one in the middle takes both; the best at an end leaves the other end."""
+    xy = np.array([[0, 0], [3, 0], [6, 0]], dtype=np.float32)
+    middle = elect_keypoints(xy, np.array([1, 2, 1], dtype=np.float32), MergeSettings(radius_px=4))
+    np.testing.assert_allclose(middle.xy, [[3, 0]])
+    np.testing.assert_allclose(middle.scores, [4])
+    end = elect_keypoints(xy, np.array([3, 1, 2], dtype=np.float32), MergeSettings(radius_px=4))
+    assert len(end.xy) == 2 and end.scores.sum() == 6  # every point is in reach of one
+
+
+@pytest.mark.parametrize("scheme", ["radius", "bins"])
+def test_the_most_supported_keypoints_survive_a_limit(scheme: str) -> None:
     xy = np.array([[0, 0], [20, 0], [20, 0], [40, 0]], dtype=np.float32)
-    found = elect_keypoints(xy, np.array([1, 2, 2, 3], dtype=np.float32), MergeSettings(max_keypoints=2))
+    chosen = MergeSettings(scheme=scheme, max_keypoints=2)
+    found = elect_keypoints(xy, np.array([1, 2, 2, 3], dtype=np.float32), chosen)
     np.testing.assert_array_equal(found.xy, [[20, 0], [40, 0]])
 
 
 def test_distances_grow_with_images_that_the_method_shrinks() -> None:
-    chosen = MergeSettings(cell_px=4, bin_px=1, max_error_px=2, longer_side_px=500)
+    chosen = MergeSettings(radius_px=5, cell_px=4, bin_px=1, max_error_px=2, longer_side_px=500)
     large = chosen.at_size((1000, 1500))
-    assert (large.cell_px, large.bin_px, large.max_error_px) == (12, 3, 6)
+    assert (large.radius_px, large.cell_px, large.bin_px, large.max_error_px) == (15, 12, 3, 6)
     assert large.at_size((3000, 3000)) == large
     small = chosen.at_size((400, 300))  # seen as it is
     assert (small.cell_px, small.bin_px, small.max_error_px) == (4, 1, 2)
@@ -151,6 +165,9 @@ def test_no_points_give_no_keypoints() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"scheme": "cells"}, "radius, bins, quantize"),
+        ({"radius_px": 0}, "radius_px"),
+        ({"quantize_cell_px": -1}, "quantize_cell_px"),
         ({"bin_px": 3.0}, "bin_px 3 is more than max_error_px 2"),
         ({"max_error_px": 0}, "max_error_px must be a number"),
         ({"max_keypoints": 0}, "max_keypoints"),
