@@ -11,6 +11,11 @@ import torch
 
 from trigpoint.kernels import mutual_nearest_neighbors
 from trigpoint.kernels.nearest_neighbors import mutual_matches, two_nearest
+from trigpoint.matching.nearest_neighbor import (
+    MutualNearestNeighbor,
+    MutualNearestNeighborSettings,
+    one_sided_by_chunk,
+)
 from trigpoint.methods.disk import Disk, DiskSettings, strongest_as_released
 from trigpoint.networks.disk_inference import DiskInference
 from trigpoint.networks.disk_unet import DiskUNet, load_disk
@@ -172,6 +177,34 @@ def test_floor_and_ties_agree(shared: Path, backend: str, ratio: str) -> None:
     desc0, desc1 = torch.from_numpy(golden["desc1"]), torch.from_numpy(golden["desc2"])
     found = mutual_nearest_neighbors(desc0, desc1, ratio=float(ratio), backend=backend)
     np.testing.assert_array_equal(found.indices.numpy().T, golden[f"ratio_pairs_rt{ratio}"])
+
+
+def test_chunks_of_the_release_agree_mistake_included(shared: Path, real_pair: np.lib.npyio.NpzFile) -> None:
+    golden = np.load(shared / "golden/disk/disk_matching.npz")
+    cases = [
+        (golden["desc1"], golden["desc2"], 800, golden["ratio_pairs_rt0.95_chunk800"]),
+        (*(real_pair[f"descriptors_{side}"] for side in "ab"), 300_000, real_pair["matches_rt095_chunked_300000"]),
+    ]
+    for desc0, desc1, limit, expected in cases:
+        matcher = MutualNearestNeighbor(MutualNearestNeighborSettings(ratio=0.95, max_full_matrix=limit))
+        found = matcher.match(described(desc0), described(desc1))
+        np.testing.assert_array_equal(found.indices.T, expected)
+        similarities = (desc0[expected[0]] * desc1[expected[1]]).sum(axis=1)
+        np.testing.assert_allclose(found.scores, similarities, rtol=0, atol=1e-6)
+
+
+def described(descriptors: np.ndarray) -> Features:
+    count = len(descriptors)
+    return Features(np.zeros((count, 2), np.float32), descriptors, np.zeros(count, np.float32), (512, 512))
+
+
+def test_one_sided_ratio_tests_agree(shared: Path) -> None:
+    golden = np.load(shared / "golden/disk/disk_matching.npz")
+    desc0, desc1 = torch.from_numpy(golden["desc1"]), torch.from_numpy(golden["desc2"])
+    everything = len(desc0) * len(desc1)
+    there, back = (one_sided_by_chunk(*pair, 0.95, everything) for pair in ((desc0, desc1), (desc1, desc0)))
+    np.testing.assert_array_equal(there.numpy().T, golden["ratio_fwd_rt0.95"])
+    np.testing.assert_array_equal(back.numpy().T, golden["ratio_bck_rt0.95"])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

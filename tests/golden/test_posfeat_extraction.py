@@ -10,9 +10,15 @@ import torch
 
 from trigpoint.kernels import mutual_nearest_neighbors
 from trigpoint.methods.posfeat import Posfeat, PosfeatSettings, PosfeatSift, PosfeatSiftSettings
-from trigpoint.networks.keypoints import local_maxima
+from trigpoint.networks.keypoints import local_maxima, strongest
 from trigpoint.networks.posfeat_inference import sample_descriptors
-from trigpoint.networks.posfeat_keypoints import DetectionOptions, detect_as_released, softness
+from trigpoint.networks.posfeat_keypoints import (
+    DetectionOptions,
+    cell_maxima,
+    detect_as_released,
+    in_best_of_cells,
+    softness,
+)
 from trigpoint.networks.posfeat_net import KeypointDet, ResUNet
 from trigpoint.types import Image
 
@@ -55,6 +61,30 @@ def test_suppression_of_ties_and_borders_agrees(golden: Golden, radius: int) -> 
 def test_soft_suppression_agrees(golden: Golden) -> None:
     found = softness(torch.from_numpy(golden["score_map"])[0, 0], 2, mirror=True)
     np.testing.assert_allclose(found.numpy(), golden["softnms_alpha_r2"], rtol=0, atol=1e-6)
+
+
+def test_the_best_of_each_cell_agrees(golden: Golden) -> None:
+    scores = torch.from_numpy(golden["score_map"])[0, 0]
+    best = cell_maxima(scores, 8)
+    np.testing.assert_allclose(best.numpy(), pixels(golden["grid8_argmax_keypoints_normalised"]), rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(scores[best[:, 1], best[:, 0]].numpy(), golden["grid8_argmax_scores"][:, 0])
+    xy = local_maxima(scores, 5, mirror=True)
+    xy = xy[in_best_of_cells(scores, xy, 8)]
+    xy, values = strongest(xy, scores[xy[:, 1], xy[:, 0]], None)
+    np.testing.assert_allclose(xy.numpy(), pixels(golden["grid8_argmax_nms2_keypoints_normalised"]), rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(values.numpy(), golden["grid8_argmax_nms2_scores"][:, 0])
+
+
+def pixels(normalised: np.ndarray) -> np.ndarray:
+    """Of the 192 x 256 image, from its corners' centres at -1 and 1."""
+    return (normalised + 1) / 2 * [255, 191]
+
+
+def test_cells_are_cut_as_released(golden: Golden) -> None:
+    maps, cells = golden["unfold_in"][0], golden["unfold_3"][0]
+    for values, expected in zip(maps, cells, strict=True):
+        best = cell_maxima(torch.from_numpy(values).float(), 3).numpy()
+        np.testing.assert_array_equal(values[best[:, 1], best[:, 0]], expected.reshape(-1, 9).max(axis=1))
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -100,6 +130,8 @@ def test_mutual_nearest_neighbours_with_ratio_agree(golden: Golden, ratio: str) 
     desc0, desc1 = torch.from_numpy(golden["match_desc1"]), torch.from_numpy(golden["match_desc2"])
     found = mutual_nearest_neighbors(desc0, desc1, ratio=float(ratio))
     np.testing.assert_array_equal(found.indices.numpy(), golden[f"match_mutual_ratio_{ratio}"])
+    alone = mutual_nearest_neighbors(desc0, desc1, ratio=float(ratio), mutual=False)
+    np.testing.assert_array_equal(alone.indices.numpy(), golden[f"match_ratio_{ratio}"])
 
 
 def test_end_to_end_as_released(fill_weights: Callable, golden: Golden, tmp_path: Path) -> None:

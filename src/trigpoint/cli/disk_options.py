@@ -1,8 +1,7 @@
 """DISK's own options under their names: for users of its programs, put over the settings of our commands.
 
-Not among them, because they have nothing to choose here: `--detection-scores` (scores are always stored),
-`--max-full-matrix` (the result never depends on how much is compared at once), and `match`'s `--f16`, `--u16` and
-`--save-threshold` (our files have one type; `trigpoint export --to disk` has all three).
+Not among them, because they have nothing to choose here: `--detection-scores` (scores are always stored), and
+`match`'s `--f16`, `--u16` and `--save-threshold` (our files have one type; `trigpoint export --to disk` has all three).
 """
 
 import argparse
@@ -74,6 +73,12 @@ def add_match_options(parser: argparse.ArgumentParser) -> None:
     """Options of DISK's `match`."""
     group = parser.add_argument_group("DISK's options", "under the names of its `match`, over --settings")
     group.add_argument("--rt", type=float, help="ratio test on both sides, 0.95 in its authors' use")
+    group.add_argument(
+        "--max-full-matrix",
+        type=int,
+        help="as DISK's, mistake included: more products than this (its default is 100000000) are compared in chunks,"
+        " each by itself; left out, the result does not depend on how much is compared at once",
+    )
 
 
 def with_match_options(values: dict[str, Any] | None, args: argparse.Namespace) -> dict[str, Any]:
@@ -82,13 +87,16 @@ def with_match_options(values: dict[str, Any] | None, args: argparse.Namespace) 
     Raises:
         SettingsError: an option of DISK for another matcher, or neither settings nor options.
     """
-    if values is None and args.rt is None:
+    given = {"ratio": args.rt, "max_full_matrix": args.max_full_matrix}
+    given = {setting: value for setting, value in given.items() if value is not None}
+    if values is None and not given:
         raise SettingsError('match-pairs: give --settings, such as {"matcher": "mutual_nn"}, or DISK\'s --rt')
     merged: dict[str, Any] = {"matcher": "mutual_nn"} if values is None else dict(values)
-    if args.rt is not None:
+    if given:
         if merged.get("matcher") != "mutual_nn":
-            raise SettingsError("match-pairs: --rt is an option of the matcher mutual_nn")
-        merged["settings"] = {**merged.get("settings", {}), "ratio": args.rt}
+            option = "--rt" if "ratio" in given else "--max-full-matrix"
+            raise SettingsError(f"match-pairs: {option} is an option of the matcher mutual_nn")
+        merged["settings"] = {**merged.get("settings", {}), **given}
     return merged
 
 

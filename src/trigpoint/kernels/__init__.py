@@ -29,6 +29,7 @@ def mutual_nearest_neighbors(
     ratio: float | None = None,
     distance: str = "euclidean",
     max_distance: float | None = None,
+    mutual: bool = True,
     backend: str = "auto",
 ) -> MutualMatches:
     """Pairs of descriptors that are nearest to each other.
@@ -43,6 +44,8 @@ def mutual_nearest_neighbors(
         ratio: above 0; 1 refuses ties only; None makes no ratio test.
         distance: `euclidean`: sqrt(2 max(1 - a.b, 1e-6)), DISK's; `angle`: arccos(a.b) in radians, COLMAP's.
         max_distance: None accepts all.
+        mutual: off: a row of `desc0` and its nearest need not choose each other, so a row of `desc1` can be in several
+            pairs; the tests are applied in both directions all the same.
         backend: one of BACKENDS; `auto` takes the compiled `cpu` for CPU tensors where it is there and faster.
 
     Returns:
@@ -64,7 +67,7 @@ def mutual_nearest_neighbors(
     if len(desc0) == 0 or len(desc1) == 0:
         return nearest_neighbors.no_matches(desc0.device)
     nearest0, nearest1 = two_nearest(desc0, desc1, backend=backend)
-    return nearest_neighbors.mutual_matches(nearest0, nearest1, ratio, distance, max_distance)
+    return nearest_neighbors.mutual_matches(nearest0, nearest1, ratio, distance, max_distance, mutual=mutual)
 
 
 def two_nearest(desc0: Tensor, desc1: Tensor, *, backend: str = "auto") -> tuple[TwoNearest, TwoNearest]:

@@ -145,26 +145,37 @@ def _best_two(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def mutual_matches(
-    nearest0: TwoNearest, nearest1: TwoNearest, ratio: float | None, distance: str, max_distance: float | None
+    nearest0: TwoNearest,
+    nearest1: TwoNearest,
+    ratio: float | None,
+    distance: str,
+    max_distance: float | None,
+    *,
+    mutual: bool = True,
 ) -> MutualMatches:
-    """The pairs that choose each other and pass the tests of `trigpoint.kernels.mutual_nearest_neighbors`."""
+    """The pairs that choose each other and pass the tests of `trigpoint.kernels.mutual_nearest_neighbors`.
+
+    Args:
+        mutual: off: a row and its nearest are a pair whatever that one's own nearest is; both pass the tests as ever.
+    """
     index0 = torch.arange(len(nearest0.index), device=nearest0.index.device)
-    accepted0 = _accepted(nearest0, ratio, distance, max_distance)
-    accepted1 = _accepted(nearest1, ratio, distance, max_distance)
     index1 = nearest0.index
-    kept = (nearest1.index[index1] == index0) & accepted0 & accepted1[index1]
+    kept = accepted(nearest0, ratio, distance, max_distance) & accepted(nearest1, ratio, distance, max_distance)[index1]
+    if mutual:
+        kept &= nearest1.index[index1] == index0
     return MutualMatches(torch.stack([index0[kept], index1[kept]], dim=1), nearest0.best[kept])
 
 
-def _accepted(nearest: TwoNearest, ratio: float | None, distance: str, max_distance: float | None) -> Tensor:
-    accepted = torch.ones_like(nearest.index, dtype=torch.bool)
+def accepted(nearest: TwoNearest, ratio: float | None, distance: str, max_distance: float | None) -> Tensor:
+    """(N,) which rows pass the two tests with their nearest."""
+    passes = torch.ones_like(nearest.index, dtype=torch.bool)
     first = to_distance(nearest.best, distance)
     if max_distance is not None:
-        accepted &= first <= max_distance
+        passes &= first <= max_distance
     if ratio is not None:
         second = to_distance(nearest.second, distance)
-        accepted &= (first / second < ratio) | nearest.second.isneginf()
-    return accepted
+        passes &= (first / second < ratio) | nearest.second.isneginf()
+    return passes
 
 
 def to_distance(products: Tensor, distance: str) -> Tensor:

@@ -71,6 +71,7 @@ class PosfeatSettings(DescriptionSettings):
     nms_radius_px: int = 3  # of the square window, side 2 r + 1
     score_threshold: float | None = 0.5  # to be exceeded; logits have mean 0, so 0.69 is an average pixel; null: none
     threshold_mode: str = "abs"  # unit of score_threshold: abs, or times the image's mean or max
+    cell_px: int | None = None  # at most one keypoint in each square cell of this side, its best pixel; null: any
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -79,6 +80,10 @@ class PosfeatSettings(DescriptionSettings):
         if self.score_threshold is not None:
             check_number("posfeat", "score_threshold", self.score_threshold, 0.0)
         check_choice("posfeat", "threshold_mode", self.threshold_mode, THRESHOLD_MODES)
+        if self.cell_px is not None:
+            check_number("posfeat", "cell_px", self.cell_px, 1)
+            if self.legacy:
+                raise SettingsError("posfeat: the authors' extraction has no cells; leave out cell_px or legacy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +171,7 @@ class Posfeat(_Describing):
             nms_radius_px=settings.nms_radius_px,
             threshold=settings.score_threshold,
             threshold_mode=settings.threshold_mode,
+            cell_px=settings.cell_px,
         )
         return detect_as_released(scores, options) if settings.legacy else detect(scores, options)
 

@@ -27,6 +27,7 @@ class DetectionOptions:
     nms_radius_px: int
     threshold: float | None
     threshold_mode: str
+    cell_px: int | None = None
 
 
 def detect(scores: Tensor, options: DetectionOptions) -> tuple[Tensor, Tensor]:
@@ -39,6 +40,8 @@ def detect(scores: Tensor, options: DetectionOptions) -> tuple[Tensor, Tensor]:
         (N, 2) float32 pixels x, y, and (N,): the largest of the 3x3 scores around each.
     """
     xy = _inside(scores, options)
+    if options.cell_px is not None:
+        xy = xy[in_best_of_cells(scores, xy, options.cell_px)]
     threshold = _threshold(scores, options)
     rank = scores
     if options.nms == "soft":
@@ -72,6 +75,30 @@ def detect_as_released(scores: Tensor, options: DetectionOptions) -> tuple[Tenso
     limit = None if options.limit is None else max(options.limit, FEWEST_RELEASED)
     xy, _ = strongest(xy, rank[xy[:, 1], xy[:, 0]], limit)
     return centers_of_gravity(scores, xy + RING)
+
+
+def cell_maxima(scores: Tensor, cell_px: int) -> Tensor:
+    """(N, 2) int64 pixels x, y of the largest score of each square cell, of equal ones the first; cells in rows.
+
+    Cells begin at the top-left pixel; those at the right and at the bottom may be smaller.
+
+    Args:
+        scores: (H, W).
+        cell_px: side of a cell.
+
+    Source: PoSFeat's generator of a keypoint for each cell, by the largest score.
+    """
+    _, index = functional.max_pool2d(scores[None, None], cell_px, ceil_mode=True, return_indices=True)
+    index, width = index.flatten(), scores.shape[1]
+    return torch.stack([index % width, index // width], dim=1)
+
+
+def in_best_of_cells(scores: Tensor, xy: Tensor, cell_px: int) -> Tensor:
+    """(N,) which of the pixels (N, 2) are the largest of their cells, see `cell_maxima`."""
+    best = torch.zeros_like(scores, dtype=torch.bool)
+    x, y = cell_maxima(scores, cell_px).T
+    best[y, x] = True
+    return best[xy[:, 1], xy[:, 0]]
 
 
 def softness(scores: Tensor, radius_px: int, *, mirror: bool = False) -> Tensor:

@@ -99,6 +99,11 @@ def test_the_ratio_test_reaches_the_matcher_and_the_camera_the_database(scene: P
             "--rt is an option of the matcher mutual_nn",
         ),
         (
+            "match-pairs",
+            ["--pairs", "p", "--features", "f", "--settings", '{"matcher": "lightglue"}', "--max-full-matrix", 9],
+            "--max-full-matrix is an option of the matcher mutual_nn",
+        ),
+        (
             "import-database",
             ["--pairs", "p", "--features", "f", "--matches", "m", "--camera-model", "opencv"],
             "opencv needs --single-camera",

@@ -41,6 +41,28 @@ def test_settings_reach_the_tests() -> None:
     )
 
 
+def test_without_mutuality_several_keypoints_share_one() -> None:
+    ends = unit(2, 2)
+    first, second = features(np.repeat(ends[:1], 3, axis=0)), features(ends)
+    assert create_matcher("mutual_nn", {"ratio": 0.9}).match(first, second).indices.tolist() == []  # the three tie
+    other = features(np.stack([ends[0], unit(1, 3)[0], ends[1]]))
+    alone = create_matcher("mutual_nn", {"ratio": 0.9, "mutual": False}).match(features(ends), other)
+    assert alone.indices.tolist() == [[0, 0], [1, 2]]
+    near = ends[0] + 0.3 * unit(1, 4)[0]
+    both = features(np.stack([ends[0], near / np.linalg.norm(near)]))
+    alone = create_matcher("mutual_nn", {"ratio": 0.95, "mutual": False}).match(both, second)
+    assert alone.indices.tolist() == [[0, 0], [1, 0]]
+    assert create_matcher("mutual_nn", {"ratio": 0.95}).match(both, second).indices.tolist() == [[0, 0]]
+
+
+def test_chunks_matter_only_beyond_the_limit() -> None:
+    first, second = features(unit(20, 0)), features(unit(30, 1))
+    expected = create_matcher("mutual_nn", {"ratio": 1.0}).match(first, second).indices
+    whole = create_matcher("mutual_nn", {"ratio": 1.0, "max_full_matrix": 600}).match(first, second).indices
+    np.testing.assert_array_equal(whole, expected)
+    assert len(create_matcher("mutual_nn", {"ratio": 1.0, "max_full_matrix": 200}).match(first, second)) > len(expected)
+
+
 def test_empty_sides_of_any_width_give_no_matches() -> None:
     nothing = features(np.zeros((0, 2), np.float32))
     for pair in ((nothing, features(unit(3, 0))), (features(unit(3, 0)), nothing), (nothing, nothing)):
@@ -54,6 +76,10 @@ def test_empty_sides_of_any_width_give_no_matches() -> None:
         ({"ratio": 1.2}, "ratio"),
         ({"distance": "cosine"}, "angle"),
         ({"max_distance": -1}, "max_distance"),
+        ({"mutual": False}, "there is no ratio"),
+        ({"mutual": "no"}, "true or false"),
+        ({"max_full_matrix": 0}, "at least 1"),
+        ({"max_full_matrix": 10, "mutual": False, "ratio": 0.9}, "DISK's"),
         ({"r": 1}, "known"),
     ],
 )

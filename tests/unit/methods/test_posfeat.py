@@ -43,6 +43,8 @@ def noise(width: int, height: int) -> Image:
         ({"dtype": "float16"}, "float32, bfloat16"),
         ({"sampling": "shifted"}, "as_trained, half_cell, aligned"),
         ({"legacy": True, "sampling": "aligned"}, "legacy reads descriptors half a cell away"),
+        ({"cell_px": 0}, "cell_px must be a number, at least 1"),
+        ({"legacy": True, "cell_px": 8}, "has no cells"),
         ({"num_pts": 5}, "unknown setting 'num_pts'"),
         ({"weights": "no-such"}, "neither a file nor a registered"),
     ],
@@ -127,6 +129,15 @@ def test_threshold_modes(mode: str, value: float, expected: int) -> None:
     for nms in ("hard", "none"):
         options = DetectionOptions(limit=None, nms=nms, nms_radius_px=2, threshold=value, threshold_mode=mode)
         assert len(detect(scores, options)[0]) == expected
+
+
+def test_a_cell_has_its_best_pixel_at_most() -> None:
+    scores = torch.full((7, 10), 0.1)
+    scores[2, 2], scores[1, 4], scores[5, 8], scores[3, 0] = 3.0, 2.0, 4.0, 5.0  # the last one is on the outermost ring
+    options = {"limit": None, "nms": "hard", "nms_radius_px": 1, "threshold": 1.0, "threshold_mode": "abs"}
+    assert len(detect(scores, DetectionOptions(**options))[0]) == 3
+    assert detect(scores, DetectionOptions(**options, cell_px=4))[1].tolist() == [4.0, 2.0]
+    assert detect(scores, DetectionOptions(**options, cell_px=20))[1].tolist() == []
 
 
 def test_soft_suppression_prefers_what_stands_out() -> None:
