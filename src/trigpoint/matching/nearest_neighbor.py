@@ -29,7 +29,7 @@ class MutualNearestNeighborSettings:
     distance: str = "euclidean"  # of unit descriptors, or angle in radians: what ratio and max_distance are about
     max_distance: float | None = None  # of a match; null: none
     mutual: bool = True  # off: only the ratio test, in both directions; keypoints of image 1 can have several matches
-    max_full_matrix: int | None = None  # as DISK's program, mistake included: products of a chunk, each compared by itself
+    max_full_matrix: int | None = None  # as DISK's program, mistake included: products of a chunk, compared by itself
     backend: str = "auto"  # of the kernel
 
     def __post_init__(self) -> None:
