@@ -21,6 +21,7 @@ from trigpoint.storage.weights import WEIGHTS, cached_path, resolve_weights
 
 DATASET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 RESERVED_IDS = ("downloads", "training")
+NEIGHBORS_OF_MISSING = 50  # similar images of a query that is in no pair of a given list
 IMAGES_FOR_RETRIEVAL = 200  # pairs of kind `auto`: exhaustive up to here (19,900 pairs), retrieval beyond
 
 # stage of the configuration -> command that is given its settings
@@ -157,9 +158,19 @@ def dataset_settings(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """A dataset's settings; a folder of photographs that is not configured gets those of `photos`."""
     own = config["datasets"].get(dataset, {"layout": "photos"})
     base = config["photos"] if own["layout"] == "photos" else {}
-    merged = merge(base, own)
+    merged = with_pair_list(merge(base, own))
     merged.setdefault("root", f"data/{dataset}")
     return merged
+
+
+def with_pair_list(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with `pairs: FILE` spelt out: one list for both roles, similar images for queries it leaves out."""
+    found = dict(settings)
+    if isinstance(path := found.get("pairs"), str):
+        given = {"kind": "file", "path": path}
+        missing = {"retrieve_missing": True, "num_neighbors": NEIGHBORS_OF_MISSING}
+        found["pairs"] = {"map": given, "query": {**given, **missing}}
+    return found
 
 
 def runs_of(config: Mapping[str, Any], dataset: str) -> list[str]:
@@ -170,7 +181,7 @@ def runs_of(config: Mapping[str, Any], dataset: str) -> list[str]:
 def run_settings(config: Mapping[str, Any], dataset: str, run: str) -> dict[str, Any]:
     """A run on a dataset: the run's own settings over the dataset's."""
     stages = {name: value for name, value in dataset_settings(config, dataset).items() if name in STAGES}
-    return merge(stages, config["run_settings"][run])
+    return merge(stages, with_pair_list(config["run_settings"][run]))
 
 
 def stage_json(config: Mapping[str, Any], dataset: str, run: str, stage: str, num_images: int = 0) -> str:

@@ -34,7 +34,9 @@ JSON_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", t
 def build_schema() -> dict[str, Any]:
     """The schema as JSON-like values, ready to be written as YAML."""
     stages = {name: class_schema(load(target)) for name, target in STAGE_CLASSES.items()}
-    stages["pairs"] = closed({"map": pairs_schema(), "query": pairs_schema()}, "which images are matched")
+    roles = closed({"map": pairs_schema(), "query": pairs_schema()}, "of each role")
+    one_list = {"type": "string", "minLength": 1, "description": "a file of pairs, for both roles"}
+    stages["pairs"] = {"description": "which images are matched", "anyOf": [roles, one_list]}
     stages["matching"] = matching_schema()
     run = closed(
         {

@@ -70,6 +70,8 @@ MISTAKES = {
     ),
     "mapper": (["photos", "mapping", "mapper"], "incremantal", ["photos.mapping.mapper", "did you mean 'incremental'"]),
     "kind": (["photos", "pairs", "map", "kind"], "exhaustiv", ["photos.pairs.map.kind", "did you mean 'exhaustive'"]),
+    "roles": (["photos", "pairs"], {"maps": {}}, ["photos.pairs", "unknown key 'maps'"]),
+    "list": (["photos", "pairs"], 3, ["photos.pairs", "found 3"]),
     "layout": (["datasets", "demo", "layout"], "achen", ["datasets.demo.layout", "did you mean 'aachen'"]),
     "run": (["runs"], ["sift", "dsik"], ["'dsik'", "did you mean 'disk'"]),
     "run type": (["runs"], "sift", ["runs", "'sift'", "array"]),
@@ -223,6 +225,23 @@ def test_weights_that_can_be_fetched_are_no_reason_to_refuse_and_others_are(with
         settings.check_runs(with_pairs, "demo")
     own.touch()
     settings.check_runs(with_pairs, "demo")
+
+
+def test_a_pair_list_can_stand_for_the_settings_of_both_roles(config: dict, tmp_path: Path) -> None:
+    config["datasets"]["demo"]["pairs"] = config["photos"]["pairs"] = str(tmp_path / "pairs.txt")
+    settings.validate(config, SCHEMA)
+    for dataset in ("demo", "my_photos"):
+        found = {role: json.loads(settings.stage_json(config, dataset, "sift", f"pairs.{role}", 5))
+                 for role in ("map", "query")}  # fmt: skip
+        assert {(values["kind"], values["path"]) for values in found.values()} == {("file", f"{tmp_path}/pairs.txt")}
+        assert (found["query"]["retrieve_missing"], found["query"]["num_neighbors"]) == (True, 50)
+        assert "retrieve_missing" not in found["map"]
+    with pytest.raises(SettingsError, match=r"pairs\.txt' does not exist"):
+        settings.given_for_pairs(config, "demo", "sift", "map", 5)
+    (tmp_path / "pairs.txt").write_text("")
+    assert settings.given_for_pairs(config, "demo", "sift", "query", 5) == [f"{tmp_path}/pairs.txt"]
+    config["run_settings"]["sift"]["pairs"] = {"map": {"kind": "exhaustive"}}  # of a run, over the dataset's
+    assert settings.pair_kind(config, "demo", "sift", "map", 5) == "exhaustive"
 
 
 def test_only_given_lists_limit_the_images_to_extract(config: dict) -> None:
