@@ -23,7 +23,7 @@ def test_the_command_of_an_example_is_planned(workspace, example: Path) -> None:
     command = re.search(r"^#\s+snakemake (.*)$", example.read_text(), re.MULTILINE)
     assert command, "an example's head names its command"
     words = [str(ROOT / word) if word.startswith("examples/") else word for word in shlex.split(command[1])]
-    assert planned(workspace, *words)["publish"] + planned(workspace, *words)["publish_collection"] >= 1
+    assert any(rule.startswith("publish") for rule in planned(workspace, *words))
 
 
 @pytest.mark.parametrize(

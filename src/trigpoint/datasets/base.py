@@ -17,7 +17,7 @@ from trigpoint.datasets.images import ImageHeader, check_image
 from trigpoint.datasets.tree import file_signature
 from trigpoint.errors import DataError, ImageError, SettingsError
 from trigpoint.log import progress
-from trigpoint.settings import check_flag
+from trigpoint.settings import check_choice, check_flag
 from trigpoint.types import Camera, Dataset, DatasetImage, Pose
 
 LAYOUTS = {
@@ -26,7 +26,10 @@ LAYOUTS = {
     "eth_lfb": "trigpoint.datasets.eth_lfb",
     "eth3d": "trigpoint.datasets.eth3d",
     "hpatches": "trigpoint.datasets.hpatches",
+    "relative_pose": "trigpoint.datasets.relative_pose",
+    "imc": "trigpoint.datasets.imc",
 }
+POSE_LISTS = ("folder", "megadepth_1500", "scannet_1500")
 AACHEN_VERSIONS = ("v1", "v1_1")
 HOLDOUT = "holdout"  # split of held-out queries
 NAMES_IN_A_MESSAGE = 5
@@ -42,11 +45,13 @@ class PrepareSettings:
     pose_unit: str = "arbitrary"  # photos: `metre` if the ground truth beside them has that unit
     use_poses: bool = False  # photos, eth_lfb: the known poses may be mapped onto, not only evaluated against
     scene: str | None = None  # eth_lfb: row of the published table; null: from the dataset's name
-    sequences: tuple[str, ...] | None = None  # eth3d, hpatches: of them only these; null: all
+    sequences: tuple[str, ...] | None = None  # eth3d, hpatches, imc (scenes): of them only these; null: all
     rates: tuple[int, ...] | None = None  # eth3d: frames between the images of a pair; null: 3, 5, ... 15
     large_sequences: bool = (
         False  # hpatches: also the eight with images above 1600 x 1200, which the protocols leave out
     )
+    # relative_pose: folder (cameras and poses as of photos), or the pair lists megadepth_1500 or scannet_1500
+    lists: str = "folder"
     version: str = "v1"  # aachen: v1 or v1_1
     holdout: int = 0  # map images with a known pose that become queries of the split `holdout`, to measure recall
     holdout_seed: int = 0  # of their choice
@@ -60,6 +65,7 @@ class PrepareSettings:
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
         check_flag("prepare", "large_sequences", self.large_sequences)
+        check_choice("prepare", "lists", self.lists, POSE_LISTS)
         if self.version not in AACHEN_VERSIONS:
             raise SettingsError(f"prepare: version is {' or '.join(AACHEN_VERSIONS)}, got '{self.version}'")
         if self.holdout < 0:

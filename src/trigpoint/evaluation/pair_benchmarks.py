@@ -37,6 +37,9 @@ PAIR_BENCHMARKS: dict[str, PairBenchmark] = {
     "hpatches": PairBenchmark(
         "trigpoint.evaluation.hpatches_run:evaluate", "trigpoint.evaluation.hpatches_settings:HpatchesSettings"
     ),
+    "relative_pose": PairBenchmark(
+        "trigpoint.evaluation.two_view_run:evaluate", "trigpoint.evaluation.two_view_settings:TwoViewSettings"
+    ),
 }
 Evaluator = Callable[[Dataset, Any, list["Pair"], "RunMatches"], PairEvaluation]
 

@@ -16,7 +16,10 @@ from trigpoint.types import Dataset
 # (metrics.json of the dataset, run -> colour, files with other methods' results) -> what the page shows; a reporter may
 # add to the metrics what it read from the files.
 Reporter = Callable[[dict[str, Any], dict[str, str], Sequence[Path]], BenchmarkReport]
-REPORTERS = {"hpatches": "trigpoint.report.hpatches:report"}  # layout -> reporter
+REPORTERS = {  # layout -> reporter
+    "hpatches": "trigpoint.report.hpatches:report",
+    "relative_pose": "trigpoint.report.relative_pose:report",
+}
 
 
 def write_pair_report(
