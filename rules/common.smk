@@ -7,23 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from snakemake.logging import logger
 from trigpoint import config as settings
+from trigpoint import planning
 from trigpoint.datasets.tree import dataset_tree_digest
-from trigpoint.errors import TrigpointError
+from trigpoint.errors import SettingsError, TrigpointError
 from trigpoint.storage.dataset import read_dataset
 from trigpoint.storage.flow import FlowTruth
 from trigpoint.storage.shards import Shard, shard_count
 from trigpoint.storage.weights import WEIGHTS, cached_path
 from trigpoint.matching.base import MATCHERS
 
-# How stages are cut, unless the profile's resources say otherwise: one shard on one machine.
-SHARDING = {
-    "max_shards": 1,
-    "images_per_shard": 64,
-    "pairs_per_shard": 2000,
-    "image_pairs_per_shard": 100,
-}
-MEMORY_MB = 6000  # of a first attempt; each retry gets as much again
 LOCK = Path(".snakemake/trigpoint.lock")
 WEIGHTS_FOLDER = str(cached_path(next(iter(WEIGHTS))).parent)
 
@@ -129,9 +123,37 @@ def preparation(command):
     return prepare_settings
 
 
+@functools.cache
+def planned(dataset, run, is_prepared):
+    """The work of a run, or None where no map is made, or nothing is known yet: `prepare` will say what is wrong."""
+    cut = {name: sharding(name) for name in planning.SHARDING}
+    try:
+        scene = planning.scene_size(config, dataset)
+        return planning.plan_run(config, dataset, run, scene, cut)
+    except SettingsError:
+        return None
+
+
+def plan_of(dataset, run):
+    return planned(dataset, run, Path(f"work/{dataset}/dataset.json").exists())
+
+
+@functools.cache
+def announce_plan(dataset):
+    """In a dry run, what a dataset will take that is not there yet, so that Snakemake does not know its jobs."""
+    if not workflow.dryrun or Path(f"work/{dataset}/dataset.json").exists():
+        return
+    for run in settings.runs_of(config, dataset):
+        load = plan_of(dataset, run)
+        if load:
+            threads = min(8, workflow.cores or 8)
+            logger.info(planning.summary_line(dataset, run, load, threads))
+
+
 @in_one_line
 def dataset_file(wildcards):
     settings.check_dataset(config, wildcards.dataset)
+    announce_plan(wildcards.dataset)
     return checkpoints.prepare.get(dataset=wildcards.dataset).output.dataset
 
 
@@ -215,7 +237,9 @@ def pair_lists(wildcards):
 
 def sharding(name):
     given = workflow.global_resources.get(name)
-    return SHARDING[name] if given is None or given.value is None else int(given.value)
+    if given is None or given.value is None:
+        return planning.SHARDING[name]
+    return int(given.value)
 
 
 def flow_shards(wildcards):
@@ -326,7 +350,20 @@ def weights_name(wildcards):
 
 
 def grow_mem_mb(wildcards, attempt):
-    return MEMORY_MB * attempt
+    return planning.LEAST_MEMORY_MB * attempt
+
+
+def memory_of(rule):
+    """The function that gives a rule its `mem_mb`, by the images and pairs of its dataset, and more for each retry."""
+
+    def mem_mb(wildcards, attempt, threads):
+        one = getattr(wildcards, "run", None)
+        runs = [one] if one else settings.runs_of(config, wildcards.dataset)
+        loads = [load for run in runs if (load := plan_of(wildcards.dataset, run))]
+        asked = [planning.requested_mb(rule, load, threads, attempt) for load in loads]
+        return max(asked, default=grow_mem_mb(wildcards, attempt))
+
+    return mem_mb
 
 
 def image_names(wildcards):

@@ -18,7 +18,7 @@ rule evaluate:
     conda:
         "../envs/colmap.yaml"
     resources:
-        mem_mb=grow_mem_mb,
+        mem_mb=memory_of("evaluate"),
     params:
         settings=stage("evaluation"),
         truth=calibration_digest,

@@ -15,7 +15,7 @@ rule extract_features:
         "../envs/torch.yaml"
     threads: 8
     resources:
-        mem_mb=grow_mem_mb,
+        mem_mb=memory_of("extract_features"),
         gpu=0,
         runtime="4h",
     params:

@@ -16,7 +16,7 @@ rule localize:
         "../envs/colmap.yaml"
     threads: 8
     resources:
-        mem_mb=grow_mem_mb,
+        mem_mb=memory_of("localize"),
     params:
         settings=stage("localization"),
         calibration=calibration_digest,

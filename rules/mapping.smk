@@ -13,7 +13,7 @@ rule import_database:
     conda:
         "../envs/colmap.yaml"
     resources:
-        mem_mb=grow_mem_mb,
+        mem_mb=memory_of("import_database"),
     params:
         settings=stage("import"),
         calibration=calibration_digest,
@@ -37,7 +37,7 @@ rule verify_pairs:
         "../envs/colmap.yaml"
     threads: 8
     resources:
-        mem_mb=grow_mem_mb,
+        mem_mb=memory_of("verify_pairs"),
     params:
         settings=stage("verification"),
     shell:
@@ -61,7 +61,7 @@ rule map:
         "../envs/colmap.yaml"
     threads: 8
     resources:
-        mem_mb=grow_mem_mb,
+        mem_mb=memory_of("map"),
         runtime="24h",
     params:
         settings=stage("mapping"),

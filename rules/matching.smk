@@ -16,7 +16,7 @@ rule match_pairs:
         "../envs/torch.yaml"
     threads: 8
     resources:
-        mem_mb=grow_mem_mb,
+        mem_mb=memory_of("match_pairs"),
         gpu=0,
         runtime="4h",
     params:
@@ -39,6 +39,8 @@ rule gather_matches:
         run=FEATURE_RUN,
     conda:
         "../envs/base.yaml"
+    resources:
+        mem_mb=memory_of("gather_matches"),
     shell:
         "exec trigpoint gather --kind matches --shards {input.shards}"
         " --output {output.matches} > {log} 2>&1"

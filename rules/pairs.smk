@@ -13,7 +13,7 @@ rule list_pairs:
         "../envs/colmap.yaml"
     threads: 2
     resources:
-        mem_mb=grow_mem_mb,
+        mem_mb=memory_of("list_pairs"),
     params:
         settings=stage("pairs"),
         images=image_names,

@@ -11,7 +11,7 @@ rule report:
     conda:
         "../envs/colmap.yaml"
     resources:
-        mem_mb=grow_mem_mb,
+        mem_mb=memory_of("report"),
     params:
         settings=report_settings,
         runs=runs_in_report,

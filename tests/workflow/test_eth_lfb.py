@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark_statistics import statistics
+from trigpoint.datasets.eth_lfb import published_rows
+
+SIZES = ("registered", "points3D", "observations", "inlier_pairs", "inlier_matches")
 SCENES = {"Fountain": ("eth_lfb_fountain", 11), "Herzjesu": ("eth_lfb_herzjesu", 8)}
 
 
@@ -35,6 +39,7 @@ def test_the_collection_is_fetched_mapped_and_evaluated(workspace, mirror: str, 
     config = workspace.config
     config["mirrors"] = [mirror]
     config["runs"] = ["sift"]
+    config["collections"]["eth_lfb"] = [dataset for dataset, _ in SCENES.values()]
     workspace.config = config
     for scene, (dataset, _) in SCENES.items():  # ground truth a user has beside the photographs
         truth = workspace.path / f"data/{dataset}/cameras_gt.txt"
@@ -48,5 +53,16 @@ def test_the_collection_is_fetched_mapped_and_evaluated(workspace, mirror: str, 
         mapping = metrics[dataset]["runs"]["sift"]["mapping"]
         assert mapping["registered"] == mapping["images"] == images
         assert mapping["auc_percent"]["5"] > 90  # measured 93 and 94: the principal point is not the image centre
+        work = workspace.path / f"work/{dataset}/sift"
+        expected = statistics(work / "model", work / "database.db")
+        assert {name: mapping[name] for name in SIZES} == {name: expected[name] for name in SIZES}
+        assert mapping["mean_reprojection_error_px"] == pytest.approx(expected["reprojected_px"], rel=1e-6)
+        published = metrics[dataset]["published"][0]
+        assert published == published_rows(dataset.removeprefix("eth_lfb_"))[0]
+        for name in ("points3D", "observations", "inlier_matches"):
+            assert mapping[name] == pytest.approx(published[name], rel=0.08)
+        error = mapping["mean_reprojection_error_px"] - published["mean_reprojection_error_px"]
+        assert abs(error) <= 0.03
+        assert mapping["inlier_pairs"] == published["inlier_pairs"]
     assert workspace.jobs("results/eth_lfb").total() == 0
     assert workspace.jobs("results/eth_lfb_fountain") == {"publish": 1}

@@ -1,7 +1,8 @@
-"""`trigpoint estimate`: time and memory that matching takes, before anything is computed.
+"""`trigpoint estimate`: what matching a pair takes, or a whole dataset, before anything is computed.
 
-With the sizes of two photographs: what that pair takes. Without: the largest `resize` for each memory and aspect ratio.
-Memory is that of the matching beside the program itself; time is reckoned with this machine's matrix products.
+`match` with the sizes of two photographs: what that pair takes; without: the largest `resize` for each memory and
+aspect ratio. Memory is that of the matching beside the program itself; time is reckoned with this machine's matrix
+products. `dataset`: pairs, shards, memory and disk of its runs.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+from trigpoint.cli.dataset_plan import add_dataset_arguments, run_dataset
 from trigpoint.cli.method_options import add_settings_arguments, method_settings
 from trigpoint.errors import SettingsError
 
@@ -22,17 +24,24 @@ ASPECTS = ("4:3", "3:2", "1:1")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=["match"], help="the command whose cost is asked for")
-    parser.add_argument(
+    """What can be estimated."""
+    what = parser.add_subparsers(dest="what", required=True, metavar="WHAT", help="whose cost is asked for")
+    pair = what.add_parser("match", help="a pair of photographs by PUMP, or the largest size that fits")
+    pair.add_argument(
         "sizes", type=image_size, nargs="*", metavar="WIDTHxHEIGHT", help="of the photographs, before any option"
     )
-    add_settings_arguments(parser)
-    parser.add_argument("--memory", type=memory, nargs="+", help="such as 16GB; of a pair, what there is")
-    parser.add_argument("--aspect", type=aspect, nargs="+", help="width to height of the photographs, such as 4:3")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where it would run")
+    add_settings_arguments(pair)
+    pair.add_argument("--memory", type=memory, nargs="+", help="such as 16GB; of a pair, what there is")
+    pair.add_argument("--aspect", type=aspect, nargs="+", help="width to height of the photographs, such as 4:3")
+    pair.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where it would run")
+    add_dataset_arguments(what.add_parser("dataset", help="the runs of a dataset: pairs, shards, memory, disk"))
 
 
 def run(args: argparse.Namespace) -> None:
+    """Print the tables."""
+    if args.what == "dataset":
+        run_dataset(args)
+        return
     from trigpoint.kernels.devices import choose_device
     from trigpoint.methods.base import make_settings
     from trigpoint.methods.pump import Pump
