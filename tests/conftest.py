@@ -62,6 +62,30 @@ def filled_pump(fill_weights: Callable, tmp_path_factory: pytest.TempPathFactory
     return path
 
 
+@pytest.fixture(scope="session")
+def filled_patch2pix(fill_weights: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of Patch2Pix, and so of NCNet, with the goldens' stand-in weights."""
+    import torch
+
+    from trigpoint.networks.patch2pix_net import Patch2PixNet, RegressorConfig
+
+    path = tmp_path_factory.mktemp("patch2pix") / "filled.pt"
+    torch.save(fill_weights(Patch2PixNet(RegressorConfig()).state_dict()), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def filled_vgg19(fill_weights: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of VGG19's convolutions with the goldens' deterministic stand-in weights."""
+    import torch
+
+    from trigpoint.networks.backbones.vgg import TAPS, Vgg19
+
+    path = tmp_path_factory.mktemp("vgg19") / "filled.pth"
+    torch.save(fill_weights(Vgg19(TAPS).state_dict()), path)
+    return path
+
+
 @pytest.fixture
 def pair_method(monkeypatch: pytest.MonkeyPatch) -> str:
     """Name of a third party's pair method that is installed for the test, in this process and those it starts."""

@@ -16,7 +16,7 @@ import yaml
 from trigpoint.code_versions import CODE_VERSIONS
 from trigpoint.errors import SettingsError, WeightsError
 from trigpoint.evaluation.pair_benchmarks import PAIR_BENCHMARKS
-from trigpoint.methods.base import method_entry, nearest
+from trigpoint.methods.base import files_needed, method_entry, nearest
 from trigpoint.storage.weights import WEIGHTS, cached_path, resolve_weights
 
 DATASET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -315,11 +315,10 @@ def retrieval_run(config: Mapping[str, Any], run: str) -> str:
 
 
 def weights_of(config: Mapping[str, Any], dataset: str, run: str) -> list[str]:
-    """Checkpoints of a run's method: registered names or files of the user's."""
+    """Checkpoints of a run's method, and further files that it reads: registered names or the user's files."""
     own = run_settings(config, dataset, run)
-    entry = method_entry(own["method"])
-    chosen = own.get("features" if entry.kind == "feature" else "correspondences", {}).get(entry.weights_setting)
-    return [str(chosen)] if chosen else list(entry.weights)
+    section = "features" if method_entry(own["method"]).kind == "feature" else "correspondences"
+    return files_needed(own["method"], own.get(section, {}))
 
 
 def check_runs(config: Mapping[str, Any], dataset: str) -> None:

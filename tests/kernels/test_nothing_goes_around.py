@@ -24,6 +24,7 @@ ALLOWED = {
     "matching/pair_lists.py pose_pairs": "viewing directions of cameras",
     "matching/pair_lists.py covisible_pairs": "which images see which points, sparse",
     "matching/colmap_sift.py _scored": "the ends of matches that COLMAP found",
+    "matching/gcm/plane.py": "corners of an image",
     "matching/pump/merging.py": "coordinates and 2x2 matrices",
     "matching/pump/agreement.py": "row numbers",
     "methods/pump_estimate.py products_rate": "ones, to learn how fast the machine multiplies",
@@ -47,6 +48,9 @@ def settings_of(name: str, request: pytest.FixtureRequest) -> dict[str, object]:
     if name == "sift_pairs":
         request.getfixturevalue("pair_method")
         return {}
+    if name == "gcm":
+        vgg19 = str(request.getfixturevalue("filled_vgg19"))
+        return {"weights": vgg19, "fine_model": "VGG19", "fine_weights_path": vgg19}
     return {"pump": {"desc": str(request.getfixturevalue("filled_pump")), "resize": 64}}[name]
 
 

@@ -9,6 +9,7 @@ import torch
 from trigpoint.methods.base import METHODS, FeatureMethod, create_method
 from trigpoint.methods.conformance import FEATURE_CHECKS, picture
 from trigpoint.networks.posfeat_net import KeypointDet, ResUNet
+from trigpoint.networks.r2d2_net import STUDENT, TEACHER, ConvolutionSpec, PatchNet
 
 
 def random_posfeat() -> dict[str, object]:
@@ -16,8 +17,22 @@ def random_posfeat() -> dict[str, object]:
     return {"backbone": ResUNet().state_dict(), "localheader": KeypointDet().state_dict()}
 
 
+def random_patches(layers: tuple[ConvolutionSpec, ...]) -> dict[str, object]:
+    """A network that takes most pixels for reliable and repeatable, so that local maxima are keypoints."""
+    torch.manual_seed(0)
+    network = PatchNet(layers)
+    with torch.no_grad():
+        network.sal.bias.fill_(4)
+        network.clf.bias[1] += 4
+    return {"state_dict": network.state_dict()}
+
+
 # Networks whose checkpoints cannot be fetched get random weights: the promises do not depend on them.
-STAND_INS: dict[str, Callable[[], dict[str, object]]] = {"posfeat": random_posfeat}
+STAND_INS: dict[str, Callable[[], dict[str, object]]] = {
+    "posfeat": random_posfeat,
+    "r2d2-wasf-n16": lambda: random_patches(TEACHER),
+    "gcm-student": lambda: random_patches(STUDENT),
+}
 FEATURE_METHODS = [name for name, entry in METHODS.items() if entry.kind == "feature"]
 MAX_KEYPOINTS = 2048
 

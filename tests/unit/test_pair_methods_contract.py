@@ -8,7 +8,9 @@ import torch
 
 from trigpoint.methods.base import METHODS, PairMethod, create_method
 from trigpoint.methods.conformance import PAIR_CHECKS, PAIR_SIZES, picture
+from trigpoint.networks.backbones.vgg import TAPS, Vgg19
 from trigpoint.networks.pump_net import PumpNet
+from trigpoint.networks.r2d2_net import STUDENT, PatchNet
 
 
 def random_pump() -> dict[str, torch.Tensor]:
@@ -16,8 +18,24 @@ def random_pump() -> dict[str, torch.Tensor]:
     return PumpNet().state_dict()
 
 
+def random_vgg19() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return Vgg19(TAPS).state_dict()
+
+
+def random_student() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return PatchNet(STUDENT).state_dict()
+
+
 # Networks whose checkpoints cannot be fetched get random weights: the promises do not depend on them.
-STAND_INS: dict[str, Callable[[], dict[str, torch.Tensor]]] = {"pump-stytrf": random_pump}
+STAND_INS: dict[str, Callable[[], dict[str, torch.Tensor]]] = {
+    "pump-stytrf": random_pump,
+    "vgg19": random_vgg19,
+    "gcm-student": random_student,
+}
+# Settings that name the checkpoints of a method that has several.
+WEIGHTS_SETTINGS = {("gcm", "gcm-student"): "fine_weights_path"}
 PAIR_METHODS = [name for name, entry in METHODS.items() if entry.kind == "pair" and not entry.package]
 
 
@@ -30,7 +48,7 @@ def method(
         if weights in STAND_INS:
             path = tmp_path_factory.mktemp("weights") / f"{weights}.pt"
             torch.save(STAND_INS[weights](), path)
-            settings[entry.weights_setting] = str(path)
+            settings[WEIGHTS_SETTINGS.get((request.param, weights), entry.weights_setting)] = str(path)
         else:
             checkpoint(weights)
     created = create_method(request.param, settings)

@@ -43,6 +43,7 @@ class MethodEntry:
     licence: str = ""  # of what the method needs beyond registered weights, which have their own
     speed: str = ""  # a key of SPEEDS, by the method's defaults; of an image, or of a pair
     package: str = ""  # an optional Python package without which it cannot run
+    files_needed: str = ""  # `module:function`, settings -> checkpoints and files, where several settings name them
 
 
 # Read by the workflow without importing torch; third parties add rows through the entry-point group.
@@ -58,6 +59,15 @@ METHODS: dict[str, MethodEntry] = {
         ("posfeat",),
         licence="BSD-3-Clause (COLMAP, VLFeat)",
         speed="medium",
+    ),
+    "r2d2": MethodEntry("trigpoint.methods.r2d2:R2d2", "feature", ("r2d2-wasf-n16",), speed="slow"),
+    "gcm_student": MethodEntry("trigpoint.methods.r2d2:GcmStudent", "feature", ("gcm-student",), speed="medium"),
+    "gcm": MethodEntry(
+        "trigpoint.methods.gcm:Gcm",
+        "pair",
+        ("vgg19", "gcm-student"),
+        speed="slow",
+        files_needed="trigpoint.methods.gcm_settings:files_needed",
     ),
     "pump": MethodEntry("trigpoint.methods.pump:Pump", "pair", ("pump-stytrf",), "desc", speed="medium"),
     "vismatch": MethodEntry(
@@ -149,6 +159,21 @@ def method_class(name: str) -> Any:
     """
     module_name, class_name = method_entry(name).target.split(":")
     return getattr(importlib.import_module(module_name), class_name)
+
+
+def files_needed(name: str, values: Mapping[str, Any]) -> list[str]:
+    """Files that a method with these settings reads: registered names of checkpoints, or paths.
+
+    Raises:
+        SettingsError: no method has this name, or a setting that names a file is impossible.
+    """
+    entry = method_entry(name)
+    if entry.files_needed:
+        module_name, function_name = entry.files_needed.split(":")
+        needed: list[str] = getattr(importlib.import_module(module_name), function_name)(values)
+        return needed
+    chosen = values.get(entry.weights_setting)
+    return [str(chosen)] if chosen else list(entry.weights)
 
 
 def create_method(name: str, values: Mapping[str, Any], *, device: str = "cpu", num_threads: int = 1) -> Any:

@@ -18,6 +18,15 @@ def fit_longer_side(size: tuple[int, int], longer_px: int | None) -> tuple[int, 
     return width, height
 
 
+def fit_shorter_side(size: tuple[int, int], shorter_px: int) -> tuple[int, int]:
+    """(width, height) shrunk so that the shorter side is `shorter_px`; images that are smaller already stay."""
+    shortest = min(size)
+    if shortest <= shorter_px:
+        return size
+    width, height = (round(side * shorter_px / shortest) for side in size)
+    return width, height
+
+
 def fit_frame(size: tuple[int, int], frame: tuple[int, int]) -> tuple[int, int]:
     """(width, height) shrunk to fit into a frame (width, height); images that fit already stay."""
     scale = min(1.0, frame[0] / size[0], frame[1] / size[1])

@@ -4,13 +4,16 @@ Every batch norm follows a convolution, so that folding is exact up to rounding.
 px away, takes a fifth of the student's arithmetic, and where matches are refined few pixels need it.
 """
 
+import copy
+
 import torch
 from jaxtyping import Float, Float32, Int64
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from trigpoint.networks.r2d2_net import DESCRIPTOR_DIM, ConvolutionSpec, PatchNet
+from trigpoint.networks.r2d2_net import DESCRIPTOR_DIM, PatchNet
 
+TAPS = ((-1, -1), (-1, 1), (1, -1), (1, 1))  # of the last convolution: down, right
 HEAD_ROWS = 64  # rows of the map whose squares exist at a time
 Maps = Float32[Tensor, "B 128 H W"]
 
@@ -25,15 +28,17 @@ class PatchInference:
 
     def __init__(self, network: PatchNet, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         self.device, self.dtype = torch.device(device), dtype
-        self._layers = network.layers
-        folded = [(weight.to(self.device), bias.to(self.device)) for weight, bias in _folded(network)]
-        self._convolutions = [(_channels_last(weight.to(dtype)), bias.to(dtype)) for weight, bias in folded[:-1]]
-        self._last_weight, self._last_bias = _channels_last(folded[-1][0]), folded[-1][1]
-        by_tap = folded[-1][0].permute(2, 3, 1, 0)  # (2, 2, 128, 128): tap rows and columns, from, to
+        layers = folded(network).to(self.device)
+        for convolution in layers.children():
+            if isinstance(convolution, nn.Conv2d):  # half as long again in the other order, on a processor
+                convolution.weight.data = convolution.weight.contiguous(memory_format=torch.channels_last)
+        self._last = layers[-1]
+        self._body = layers[:-1].to(dtype)
+        assert isinstance(self._last, nn.Conv2d) and self._last.bias is not None
+        by_tap = self._last.weight.permute(2, 3, 1, 0)  # (2, 2, 128, 128): tap rows and columns, from, to
         self._last_matrix = by_tap.reshape(-1, DESCRIPTOR_DIM).contiguous()
-        heads = [
-            value.detach().float().to(self.device) for value in (*network.clf.parameters(), *network.sal.parameters())
-        ]
+        self._last_bias, self._reach = self._last.bias, int(self._last.padding[0])
+        heads = [value.detach().to(self.device) for head in (network.clf, network.sal) for value in head.parameters()]
         self._clf_weight, self._clf_bias, self._sal_weight, self._sal_bias = heads
 
     def body(self, images: Float[Tensor, "B 3 H W"]) -> Maps:
@@ -45,19 +50,15 @@ class PatchInference:
         # TensorFloat-32, cudnn's default, rounds to 10 bits: matches would move between devices
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             maps = images.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-            for spec, (weight, bias) in zip(self._layers[:-1], self._convolutions, strict=True):
-                maps = functional.conv2d(maps, weight, bias, padding=_padding(spec), dilation=spec.dilation)
-                if spec.activate:
-                    maps.relu_()
-            return maps.float()
+            body: Tensor = self._body(maps)
+            return body.float()
 
     def maps(self, images: Float[Tensor, "B 3 H W"]) -> Maps:
         """Descriptors of every pixel before they are of unit length; arguments as `body`."""
-        spec = self._layers[-1]
+        body = self.body(images)
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            return functional.conv2d(
-                self.body(images), self._last_weight, self._last_bias, padding=_padding(spec), dilation=spec.dilation
-            )
+            maps: Tensor = self._last(body)
+            return maps
 
     def descriptors(self, body: Float32[Tensor, "128 H W"], xy: Int64[Tensor, "N 2"]) -> Float32[Tensor, "N 128"]:
         """`maps` at some pixels only.
@@ -71,10 +72,9 @@ class PatchInference:
         """
         height, width = body.shape[1:]
         rows = body.permute(1, 2, 0).reshape(height * width, DESCRIPTOR_DIM)
-        reach = self._layers[-1].dilation // 2
         found = self._last_bias.expand(len(xy), -1)
-        for tap, (down, right) in enumerate(((-reach, -reach), (-reach, reach), (reach, -reach), (reach, reach))):
-            x, y = xy[:, 0] + right, xy[:, 1] + down
+        for tap, (down, right) in enumerate(TAPS):
+            x, y = xy[:, 0] + self._reach * right, xy[:, 1] + self._reach * down
             inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
             index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
             values = rows[index].mul_(inside[:, None])
@@ -93,28 +93,21 @@ class PatchInference:
         return reliability, repeatability
 
 
-def _folded(network: PatchNet) -> list[tuple[Tensor, Tensor]]:
-    """Weight and bias of each convolution with the norm that follows it, float32."""
-    folded = []
-    layers = iter(network.ops)
-    for layer in layers:
-        if not isinstance(layer, torch.nn.Conv2d):
-            continue
-        assert layer.bias is not None
-        weight, bias = layer.weight.detach().double(), layer.bias.detach().double()
-        norm = next(layers, None)
-        if norm is not None:
-            assert isinstance(norm, torch.nn.BatchNorm2d)
-            assert norm.running_var is not None and norm.running_mean is not None
-            scale = torch.rsqrt(norm.running_var.double() + norm.eps)
-            weight, bias = weight * scale[:, None, None, None], (bias - norm.running_mean.double()) * scale
-        folded.append((weight.float(), bias.float()))
-    return folded
+def folded(network: PatchNet) -> nn.Sequential:
+    """Convolutions and activations alone: each convolution has taken up the norm behind it; no gradients."""
+    layers: list[nn.Module] = []
+    for layer in network.ops:
+        if isinstance(layer, nn.BatchNorm2d):
+            _fold(layers[-1], layer)
+        else:
+            layers.append(copy.deepcopy(layer) if isinstance(layer, nn.Conv2d) else nn.ReLU(inplace=True))
+    return nn.Sequential(*layers).requires_grad_(False)
 
 
-def _padding(spec: ConvolutionSpec) -> int:
-    return (spec.kernel_px - 1) * spec.dilation // 2
-
-
-def _channels_last(weight: Tensor) -> Tensor:
-    return weight.contiguous(memory_format=torch.channels_last)
+def _fold(convolution: nn.Module, norm: nn.BatchNorm2d) -> None:
+    assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
+    assert norm.running_var is not None and norm.running_mean is not None
+    scale = torch.rsqrt(norm.running_var.double() + norm.eps)
+    with torch.no_grad():
+        convolution.weight.copy_(convolution.weight.double() * scale[:, None, None, None])
+        convolution.bias.copy_((convolution.bias.double() - norm.running_mean.double()) * scale)

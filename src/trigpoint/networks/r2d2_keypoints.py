@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from trigpoint.errors import WeightsError
 from trigpoint.geometry.pixels import HALF_PIXEL
 from trigpoint.networks.keypoints import local_maxima, refine_subpixel
 from trigpoint.networks.preprocessing import normalize_image
@@ -81,6 +82,9 @@ def extract_keypoints(
 
     Returns:
         Arrays on the network's device.
+
+    Raises:
+        WeightsError: the network's output is not finite.
     """
     image = image.to(network.device)
     levels = [_of_level(network, image, level, scale, options) for level, scale in _pyramid(image, options)]
@@ -128,6 +132,8 @@ def _of_level(
 ) -> PatchKeypoints:
     maps = network.maps(normalize_image(level)[None])[0]
     reliability, repeatability = network.heads(maps)
+    if not torch.isfinite(repeatability).all():
+        raise WeightsError("r2d2: the network gave values that are not finite: check the checkpoint, or use float32")
     xy = _peaks(repeatability, options.legacy)
     x, y = xy.unbind(1)
     kept = (repeatability[y, x] >= options.repeatability_threshold) & (

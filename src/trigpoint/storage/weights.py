@@ -162,6 +162,24 @@ WEIGHTS: dict[str, Weights] = {
         origin="the model DeepPruner-fast (KITTI) that github.com/uber-research/DeepPruner links to",
     ),
     "crestereo": Weights(
+    "gcm-student": Weights(
+        file_name="dstl_r2d2.pt",
+        sha256="5edd42c5f6763359351affe0517a39f3cff5f52d3b22fce291834fcefa740b72",
+        size_bytes=1_174_503,
+        licence="none stated (AlexHan5832/GCM); distilled from R2D2, which is CC BY-NC-SA 3.0",
+        description="GCM's patch descriptor, distilled from R2D2, 2024",
+        urls=(
+            "https://github.com/AlexHan5832/GCM/raw/2778bba28e56baf21f8e6e950a9c8d45d940a459/models/trained/dstl_r2d2.pt",
+        ),
+    ),
+    "r2d2-wasf-n16": Weights(
+        file_name="r2d2_WASF_N16.pt",
+        sha256="9ae90e02a9a133d100ca7aeaa32f4d4d7736a6dd222a530a25c8f7da5e508528",
+        size_bytes=1_950_677,
+        licence="CC BY-NC-SA 3.0, Naver Corporation (naver/r2d2)",
+        description="R2D2, the authors' recommended model, NeurIPS 2019",
+        urls=("https://github.com/naver/r2d2/raw/master/models/r2d2_WASF_N16.pt",),
+    ),
         file_name="crestereo_eth3d.pth",
         sha256="",
         size_bytes=0,

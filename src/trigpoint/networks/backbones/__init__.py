@@ -47,6 +47,7 @@ class BackboneEntry:
 _VGG_TAPS = ((1, 64), (2, 128), (4, 256), (8, 512), (16, 512), (16, 512))
 _BOTTLENECK_TAPS = ((2, 64), (4, 256), (8, 512), (16, 1024))
 _DILATED_TAPS = ((2, 64), (4, 256), (8, 2048))
+_PATCH_TAPS = tuple((stride, 128) for stride in (1, 2, 4, 8, 16))
 
 
 def _entry(target: str, taps: tuple[tuple[int, int], ...], weights: str, centre_px: float = 0) -> BackboneEntry:
@@ -78,6 +79,9 @@ BACKBONES: dict[str, BackboneEntry] = {
     "DEEPPRUNER_FATS": _entry("stereo:deeppruner_fast", ((2, 32), (4, 64), (8, 32)), "deeppruner-fast"),
     "PSM": _entry("stereo:psm_net", ((2, 32), (4, 32), (8, 32)), "psmnet"),
     "CRE": _entry("stereo:cre_stereo", ((2, 64), (4, 256), (8, 256)), "crestereo", 2),
+    "R2D2": _entry("r2d2:averaged_patches", _PATCH_TAPS, "gcm-student", 7.5),
+    "R2D2_STU": _entry("r2d2:averaged_patches", _PATCH_TAPS, "gcm-student", 7.5),
+    "DISK": _entry("disk:disk_encoder", ((2, 32), (4, 64), (8, 64), (16, 64)), "disk-depth", 7.5),
 }
 UNAVAILABLE = {
     "SWIN_TRANSFORMER": "GCM lists the name without the network, and a Swin transformer's finest map has stride 4, "
