@@ -59,7 +59,7 @@ class MethodCost:
 
 
 METHOD_COSTS = {
-    "sift": MethodCost(8192, 1600, "max_image_size", rows=1.6, base_mb=150, bytes_per_px=290, processes=True),
+    "sift": MethodCost(8192, 1600, "max_image_size", rows=1.6, base_mb=150, bytes_per_px=330, processes=True),
     "disk": MethodCost(2048, 1024),
     "posfeat": MethodCost(20480, 1600),
     "posfeat_sift": MethodCost(20480, 1600),

@@ -1,5 +1,6 @@
 """Fountain and Herzjesu: downloaded by the product's own rule from a mirror on this machine, mapped, evaluated."""
 
+import csv
 import functools
 import http.server
 import json
@@ -12,6 +13,7 @@ import pytest
 
 from benchmark_statistics import statistics
 from trigpoint.datasets.eth_lfb import published_rows
+from trigpoint.planning import SceneSize, memory_mb, plan_run
 
 SIZES = ("registered", "points3D", "observations", "inlier_pairs", "inlier_matches")
 SCENES = {"Fountain": ("eth_lfb_fountain", 11), "Herzjesu": ("eth_lfb_herzjesu", 8)}
@@ -30,6 +32,17 @@ def mirror(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
+
+
+def peak_memory(folder: Path) -> dict[str, float]:
+    """Rule -> the largest memory of its jobs, as Snakemake measured it."""
+    found: dict[str, float] = {}
+    for path in folder.rglob("*.tsv"):
+        (row,) = csv.DictReader(path.read_text().splitlines(), delimiter="\t")
+        rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
+        found[rule] = max(found.get(rule, 0.0), float(row["max_rss"]))
+    assert {"extract_features", "match_pairs", "map"} <= found.keys()
+    return found
 
 
 @pytest.mark.shared
@@ -64,5 +77,8 @@ def test_the_collection_is_fetched_mapped_and_evaluated(workspace, mirror: str, 
         error = mapping["mean_reprojection_error_px"] - published["mean_reprojection_error_px"]
         assert abs(error) <= 0.03
         assert mapping["inlier_pairs"] == published["inlier_pairs"]
+        load = plan_run(config, dataset, "sift", SceneSize(images, 0, "prepared"), {})
+        for rule, megabytes in peak_memory(workspace.path / f"benchmarks/{dataset}/sift").items():
+            assert megabytes <= memory_mb(rule, load, threads=2), f"{dataset}: {rule}"
     assert workspace.jobs("results/eth_lfb").total() == 0
     assert workspace.jobs("results/eth_lfb_fountain") == {"publish": 1}

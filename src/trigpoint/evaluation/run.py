@@ -89,9 +89,9 @@ def evaluate_run(dataset: Dataset, run: str, files: RunFiles, settings: Relative
 
 
 def image_rows(dataset: Dataset, model: Any, log: dict[str, Any], database: DatabaseSummary) -> list[dict[str, Any]]:
-    """One row for each map image: keypoints, observations, and why it is not registered."""
+    """One row for each map image: keypoints, observations, and why it is not registered, as `unregistered` has it."""
     registered = registered_images(model)
-    reasons = {row["name"]: row["reason"] for row in log["unregistered"]}
+    outside = {row["name"]: row for row in log["unregistered"]}
     rows = []
     for image in dataset.with_role("map"):
         row: dict[str, Any] = {"name": image.name, "registered": image.name in registered}
@@ -99,7 +99,7 @@ def image_rows(dataset: Dataset, model: Any, log: dict[str, Any], database: Data
             row["keypoints"] = database.num_keypoints[image.name]
         if image.name in registered:
             row["observations"] = int((observed_points(registered[image.name]) >= 0).sum())
-        elif image.name in reasons:
-            row["reason"] = reasons[image.name]
+        elif image.name in outside:
+            row |= outside[image.name]
         rows.append(row)
     return rows

@@ -1,10 +1,15 @@
 """What a database's pairs connect, and why an image is not in the map."""
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from trigpoint.storage.colmap import DatabaseSummary
 
 Pair = tuple[str, str]
+# Why an image is not in the map, by what it fell short of first; `component`: its verified pairs do not lead to the
+# map, or it is in another model; `not registered`: they do, but the mapper found no pose.
+REASONS = ("no pairs", "no keypoints", "no matches", "no verified pairs", "component", "not registered")
 
 
 def connected_components(names: Iterable[str], pairs: Iterable[Pair]) -> list[set[str]]:
@@ -41,35 +46,39 @@ def diagnosis(summary: DatabaseSummary) -> str:
 
 
 def diagnosis_table(summary: DatabaseSummary, most: int = 30) -> list[str]:
-    """Lines of a table, an image each, that shows where every image got lost; the best connected first.
+    """Lines of two tables: how many images got lost for which reason, and an image each where it got lost.
 
     Args:
         summary: of the database.
-        most: images listed; how many more there are is said in the last line.
+        most: images listed, the best connected first; how many more there are is said in the last line.
     """
-    groups = connected_components(summary.images, summary.inliers)
-    group_of = {name: number for number, group in enumerate(groups) for name in group}
-
-    def row(name: str) -> tuple[str, ...]:
-        matched = {pair: count for pair, count in summary.matches.items() if name in pair}
-        inliers = [count for pair, count in summary.inliers.items() if name in pair]
-        verified = f"{len(inliers)} ({max(inliers)})" if inliers else "0"
-        tried = f"{len(matched)} ({max(matched.values())})" if matched else "0"
-        size = len(groups[group_of[name]])
-        return name, str(summary.num_keypoints.get(name, 0)), tried, verified, f"{group_of[name]} ({size})"
-
-    names = sorted(summary.images, key=lambda name: (group_of[name], name))
+    rows = unregistered(summary, (), ())
+    reasons = Counter(row["reason"] for row in rows)
+    counts = [("images", "reason"), *((str(reasons[reason]), reason) for reason in REASONS if reasons[reason])]
     head = ("image", "keypoints", "pairs (most matches)", "verified pairs (most matches)", "group (images)")
-    rows = [head, *(row(name) for name in names[:most])]
-    widths = [max(len(cells[column]) for cells in rows) for column in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() for cells in rows]
-    return lines + ([f"and {len(names) - most} more images"] if len(names) > most else [])
+    images = [
+        (
+            row["name"],
+            str(row["keypoints"]),
+            f"{row['pairs']} ({row['most_matches']})" if row["pairs"] else "0",
+            f"{row['verified_pairs']} ({row['most_inliers']})" if row["verified_pairs"] else "0",
+            f"{row['group']} ({row['group_images']})",
+        )
+        for row in sorted(rows, key=lambda row: (row["group"], row["name"]))[:most]
+    ]
+    more = [f"and {len(rows) - most} more images"] if len(rows) > most else []
+    return [*_lines(counts), "", *_lines([head, *images]), *more]
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() for cells in rows]
 
 
 def unregistered(
     summary: DatabaseSummary, registered: Collection[str], elsewhere: Collection[str]
-) -> list[dict[str, str]]:
-    """Name and reason of each image outside the map, sorted by name.
+) -> list[dict[str, Any]]:
+    """Why each image is outside the map, sorted by name.
 
     Args:
         summary: of the database that was mapped.
@@ -77,17 +86,46 @@ def unregistered(
         elsewhere: images of other components that were reconstructed.
 
     Returns:
-        Rows of `name` and `reason`: `no pairs` (none listed, or none with a match), `no verified pairs`, `component`
-        (reconstructed, but not connected with the map), `not registered`.
+        Rows of `name`, `reason` (one of REASONS), `keypoints`, `pairs` that were matched and the `most_matches` of
+        one, `verified_pairs` and the `most_inliers` of one, `group` of images that verified pairs connect (0 is the
+        largest) and its size `group_images`.
     """
-    paired = {name for pair, count in summary.matches.items() if count for name in pair}
-    verified = {name for pair in summary.inliers for name in pair}
+    groups = connected_components(summary.images, summary.inliers)
+    group_of = {name: number for number, group in enumerate(groups) for name in group}
+    of_map = {group_of[name] for name in registered} or {0}
+    matched, verified = _by_image(summary.matches), _by_image(summary.inliers)
 
     def reason(name: str) -> str:
-        if name not in paired:
+        if name not in matched:  # perhaps without keypoints for that: only images in pairs are extracted
             return "no pairs"
+        if not summary.num_keypoints.get(name, 0):
+            return "no keypoints"
+        if not max(matched[name]):
+            return "no matches"
         if name not in verified:
             return "no verified pairs"
-        return "component" if name in elsewhere else "not registered"
+        return "component" if group_of[name] not in of_map or name in elsewhere else "not registered"
 
-    return [{"name": name, "reason": reason(name)} for name in sorted(set(summary.images) - set(registered))]
+    return [
+        {
+            "name": name,
+            "reason": reason(name),
+            "keypoints": summary.num_keypoints.get(name, 0),
+            "pairs": len(matched.get(name, ())),
+            "most_matches": max(matched.get(name, (0,))),
+            "verified_pairs": len(verified.get(name, ())),
+            "most_inliers": max(verified.get(name, (0,))),
+            "group": group_of[name],
+            "group_images": len(groups[group_of[name]]),
+        }
+        for name in sorted(set(summary.images) - set(registered))
+    ]
+
+
+def _by_image(counts: Mapping[Pair, int]) -> dict[str, list[int]]:
+    """Counts of the pairs that each image is in."""
+    found: dict[str, list[int]] = {}
+    for pair, count in counts.items():
+        for name in pair:
+            found.setdefault(name, []).append(count)
+    return found

@@ -10,7 +10,7 @@ import pytest
 
 from trigpoint.datasets.synthetic import SyntheticRun, write_synthetic_run
 from trigpoint.errors import DataError, EmptyResultError, SettingsError, StorageError, TrigpointError
-from trigpoint.mapping.components import diagnosis_table
+from trigpoint.mapping.components import REASONS, diagnosis_table, unregistered
 from trigpoint.mapping.database import import_database
 from trigpoint.mapping.reconstruction import map_database
 from trigpoint.mapping.settings import ImportSettings, MappingSettings, VerificationSettings
@@ -160,7 +160,9 @@ def test_no_model_is_an_error_with_a_diagnosis(
     assert not model.exists()
     assert not log.exists()
     (table,) = [record.message for record in caplog.records if record.message.startswith("no model")]
-    rows = [re.split(r"\s{2,}", line) for line in table.splitlines()[1:]]
+    counts, images = table.split("\n\n")
+    assert counts.splitlines()[1:] == ["images  reason", "4       no verified pairs"]
+    rows = [re.split(r"\s{2,}", line) for line in images.splitlines()]
     assert rows[0][1:] == ["keypoints", "pairs (most matches)", "verified pairs (most matches)", "group (images)"]
     assert [row[0] for row in rows[1:]] == [f"map/view {number:03d}.png" for number in range(4)]
     assert [(row[1], row[2][:2], row[3], row[4]) for row in rows[1:]] == [
@@ -177,13 +179,56 @@ def test_a_long_diagnosis_ends_with_a_count() -> None:
         inliers={("a", "b"): 25, ("b", "c"): 15},
     )
     lines = [re.split(r"\s{2,}", line) for line in diagnosis_table(summary, most=4)]
-    assert lines[1:] == [
+    assert lines[:5] == [
+        ["images", "reason"],
+        ["1", "no keypoints"],
+        ["1", "no verified pairs"],
+        ["3", "not registered"],
+        [""],
+    ]
+    assert lines[6:] == [
         ["a", "9", "1 (40)", "1 (25)", "0 (3)"],
         ["b", "9", "2 (40)", "2 (25)", "0 (3)"],
         ["c", "9", "1 (30)", "1 (15)", "0 (3)"],
         ["d", "9", "1 (20)", "0", "1 (1)"],
         ["and 1 more images"],
     ]
+
+
+def test_each_image_outside_a_map_has_the_reason_it_fell_short_of_first() -> None:
+    names = ("a", "b", "alone", "apart0", "apart1", "connected", "empty", "few", "other", "unlike")
+    matches = {("a", name): 20 for name in ("b", "connected", "few", "other")} | {("apart0", "apart1"): 50}
+    inliers = {pair: 17 for pair in matches if "few" not in pair}
+    summary = colmap.DatabaseSummary(
+        images={name: number for number, name in enumerate(names)},
+        num_keypoints={name: 0 if name in ("empty", "alone") else 100 for name in names},
+        matches=matches | {("a", "empty"): 0, ("a", "unlike"): 0},
+        inliers=inliers,
+    )
+    rows = {row.pop("name"): row for row in unregistered(summary, ["a", "b"], ["other"])}
+    assert {name: row["reason"] for name, row in rows.items()} == {
+        "alone": "no pairs",
+        "apart0": "component",
+        "apart1": "component",
+        "connected": "not registered",
+        "empty": "no keypoints",
+        "few": "no verified pairs",
+        "other": "component",
+        "unlike": "no matches",
+    }
+    assert {row["reason"] for row in rows.values()} == set(REASONS)
+    assert rows["connected"] == {
+        "reason": "not registered",
+        "keypoints": 100,
+        "pairs": 1,
+        "most_matches": 20,
+        "verified_pairs": 1,
+        "most_inliers": 17,
+        "group": 0,
+        "group_images": 4,
+    }
+    assert (rows["apart0"]["group"], rows["apart0"]["group_images"]) == (1, 2)
+    assert (rows["alone"]["pairs"], rows["alone"]["most_matches"]) == (0, 0)
 
 
 def test_triangulation_needs_reference_poses(scene: SyntheticRun, tmp_path: Path) -> None:
