@@ -235,11 +235,22 @@ def pair_lists(wildcards):
     ]
 
 
-def sharding(name):
+def profile_sharding(name):
     given = workflow.global_resources.get(name)
     if given is None or given.value is None:
         return planning.SHARDING[name]
     return int(given.value)
+
+
+if workflow.is_main_process:
+    # jobs that start on other machines are not told these resources, but have this environment
+    os.environ["TRIGPOINT_SHARDING"] = json.dumps(
+        {name: profile_sharding(name) for name in planning.SHARDING}
+    )
+
+
+def sharding(name):
+    return json.loads(os.environ["TRIGPOINT_SHARDING"])[name]
 
 
 def flow_shards(wildcards):

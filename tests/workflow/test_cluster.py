@@ -5,6 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from trigpoint.storage.features import FeatureReader
+
 ROOT = Path(__file__).parents[2]
 PROFILE = ROOT / "profiles/slurm"
 RULE = re.compile(r"^(?:rule|checkpoint) (\w+):\n((?:[ \t].*\n|\n)*)", re.MULTILINE)
@@ -26,3 +28,13 @@ def test_a_run_is_planned_with_the_profile(workspace) -> None:
     plan = workspace.jobs("results/my_photos", "--profile", str(PROFILE))
     assert plan["prepare"] == 1
     assert plan["publish"] == 1
+
+
+def test_jobs_that_start_elsewhere_know_the_shards_of_the_first_process(workspace) -> None:
+    features = "work/my_photos/sift/features.h5"
+    elsewhere = ["--executor", "cluster-generic", "--cluster-generic-submit-cmd", "bash", "--jobs", "2"]
+    workspace.run(features, *elsewhere, "--resources", "max_shards=2", "images_per_shard=3")
+    shards = sorted(path.name for path in (workspace.path / features).with_suffix("").glob("*.h5"))
+    assert shards == ["1-of-2.h5", "2-of-2.h5"]
+    with FeatureReader(workspace.path / features) as reader:
+        assert len(reader.names()) == workspace.num_images
