@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trigpoint.errors import SettingsError, ShapeError
+from trigpoint.kernels import correlation, library, usage
 from trigpoint.kernels import correlation_reference as reference
-from trigpoint.kernels import library, usage
 from trigpoint.kernels.correlation import correlate_4d, mutual_matching
 
 needs_library = pytest.mark.skipif(library.library_or_none() is None, reason="the kernels are not built")
-BACKENDS = ["reference", pytest.param("cpu", marks=needs_library)]
+BACKENDS = ["reference", "torch", pytest.param("cpu", marks=needs_library)]
 
 
 def eighths(shape: tuple[int, ...], seed: int) -> Tensor:
@@ -59,6 +59,15 @@ def test_cpu_equals_the_reference(
     assert torch.equal(found.volume, expected.volume)
     assert torch.equal(found.offsets, expected.offsets)
     assert torch.equal(mutual_matching(found.volume, backend="cpu"), reference.mutual_matching(found.volume))
+
+
+@pytest.mark.parametrize("pooling", [1, 2, 3])
+@pytest.mark.parametrize("block_bytes", [1, 2000])
+def test_blocks_of_rows_equal_the_whole(monkeypatch: pytest.MonkeyPatch, pooling: int, block_bytes: int) -> None:
+    monkeypatch.setitem(correlation.BLOCK_BYTES, "cpu", block_bytes)
+    desc0, desc1 = eighths((5, 5 * pooling, 2 * pooling), 1), eighths((5, 2 * pooling, 3 * pooling), 2)
+    found, expected = (correlate_4d(desc0, desc1, pooling=pooling, backend=name) for name in ("torch", "reference"))
+    assert torch.equal(found.volume, expected.volume) and torch.equal(found.offsets, expected.offsets)
 
 
 def test_mutual_matching_by_hand() -> None:

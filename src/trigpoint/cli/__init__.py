@@ -52,6 +52,7 @@ COMMANDS = {
     "render-scene": "render a synthetic old town with exact poses (needs mitsuba)",
     "doctor": "what this machine has, and what is missing for which feature",
 }
+    "convert-weights": "a published checkpoint with pickled settings as safetensors",
 EXIT_USER = 2
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trigpoint.methods.two_images import TwoImageMatcher
 
 # What methods call the size that photographs are reduced to; `--resize` sets the one a method has.
-SIZE_SETTINGS = ("resize", "resize_px", "max_image_size")
+SIZE_SETTINGS = ("resize_px", "resize", "max_image_size", "imsize")
 _logger = logging.getLogger(__name__)
 
 

@@ -1,6 +1,7 @@
 """NCNet's correlation of two feature maps and its soft mutual filter: public operations (see `trigpoint.kernels`).
 
-The CPU backend pools every register tile as it is made, so the unpooled volume never exists.
+The CPU backend pools every register tile as it is made, `torch` some rows of image 0 at a time, so that the unpooled
+volume never exists.
 """
 
 import ctypes
@@ -15,10 +16,11 @@ from trigpoint.kernels import library as compiled
 from trigpoint.kernels import usage
 from trigpoint.kernels.pyramid_reference import correlate
 
-BACKENDS = ("auto", "reference", "cpu")
+BACKENDS = ("auto", "reference", "torch", "cpu")
 LARGEST_POOLING = 4  # its offsets fit in a byte
 COMPILED_POOLINGS = (1, 2)
 DIMENSIONS = 4
+BLOCK_BYTES = {"cpu": 1 << 24, "cuda": 1 << 28}  # of the unpooled volume, at once in `torch`
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def correlate_4d(desc0: Tensor, desc1: Tensor, *, pooling: int = 1, backend: str
         desc0: (C, H0, W0) float32, sides divisible by `pooling`.
         desc1: (C, H1, W1) float32 on the same device, alike.
         pooling: 1 keeps all; NCNet and Patch2Pix take 2.
-        backend: one of BACKENDS; gradients pass `reference`, which `auto` takes where they are asked for.
+        backend: one of BACKENDS; gradients pass `reference`, which `auto` takes where they are asked for. Elsewhere it
+            takes `cpu` where that is built, else `torch`.
 
     Raises:
         ShapeError: the two are not float32 maps of equal width with such sides on one device.
@@ -78,6 +81,8 @@ def correlate_4d(desc0: Tensor, desc1: Tensor, *, pooling: int = 1, backend: str
     chosen = _choose("correlate_4d", backend, (desc0, desc1), pooling in COMPILED_POOLINGS)
     if chosen == "cpu":
         return _correlate_cpu(desc0, desc1, pooling)
+    if chosen == "torch" and pooling > 1:
+        return _correlate_in_blocks(desc0, desc1, pooling)
     volume = correlate(desc0, desc1)
     if pooling == 1:
         return Correlation(volume, torch.zeros_like(volume, dtype=torch.uint8), pooling)
@@ -96,7 +101,7 @@ def mutual_matching(volume: Tensor, *, backend: str = "auto") -> Tensor:
     """
     if volume.ndim != DIMENSIONS or 0 in volume.shape or volume.dtype != torch.float32:
         raise ShapeError(f"volume is {tuple(volume.shape)} {volume.dtype}, expected (h0, w0, h1, w1) float32")
-    if _choose("mutual_matching", backend, (volume,), True) == "reference":
+    if _choose("mutual_matching", backend, (volume,), True) != "cpu":
         return reference.mutual_matching(volume)
     library, dense = compiled.load_library(), volume.detach().contiguous()
     out = torch.empty_like(dense)
@@ -115,20 +120,34 @@ def mutual_matching(volume: Tensor, *, backend: str = "auto") -> Tensor:
 
 
 def _choose(operation: str, backend: str, tensors: tuple[Tensor, ...], can: bool) -> str:
-    """`reference` or `cpu`, noted for provenance."""
+    """`reference`, `torch` or `cpu`, noted for provenance."""
     if backend not in BACKENDS:
         raise SettingsError(f"backend '{backend}': expected one of {', '.join(BACKENDS)}")
     graded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    on_cpu = tensors[0].device.type == "cpu"
+    device = tensors[0].device.type
+    on_cpu = device == "cpu"
     if backend == "cpu" and (graded or not on_cpu or not can):
         reason = "no gradients" if graded else "tensors on the CPU" if not on_cpu else f"pooling {COMPILED_POOLINGS}"
         raise SettingsError(f"backend 'cpu' of {operation} takes {reason}; use auto or reference")
     compilable = on_cpu and can and not graded
-    chosen = (
-        "cpu" if backend == "cpu" or (backend == "auto" and compilable and compiled.library_or_none()) else "reference"
-    )
-    usage.note(operation, f"cpu-{compiled.load_library().tp_cpu_isa().decode()}" if chosen == "cpu" else chosen)
+    chosen = backend
+    if backend == "auto":
+        chosen = "cpu" if compilable and compiled.library_or_none() else "reference" if graded else "torch"
+    full_name = f"torch-{device}" if chosen == "torch" else chosen
+    usage.note(operation, f"cpu-{compiled.load_library().tp_cpu_isa().decode()}" if chosen == "cpu" else full_name)
     return chosen
+
+
+def _correlate_in_blocks(desc0: Tensor, desc1: Tensor, pooling: int) -> Correlation:
+    """The reference on as many rows of image 0 at a time as memory is granted for."""
+    shape = [side // pooling for side in (*desc0.shape[1:], *desc1.shape[1:])]
+    volume, offsets = desc0.new_empty(shape), desc0.new_empty(shape, dtype=torch.uint8)
+    row_bytes = pooling * desc0.shape[2] * desc1[0].numel() * desc0.element_size()
+    rows = max(1, BLOCK_BYTES.get(desc0.device.type, BLOCK_BYTES["cpu"]) // row_bytes)
+    for first in range(0, shape[0], rows):
+        part = correlate(desc0[:, pooling * first : pooling * (first + rows)], desc1)
+        volume[first : first + rows], offsets[first : first + rows] = reference.pool(part, pooling)
+    return Correlation(volume, offsets, pooling)
 
 
 def _correlate_cpu(desc0: Tensor, desc1: Tensor, pooling: int) -> Correlation:

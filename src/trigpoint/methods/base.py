@@ -70,6 +70,8 @@ METHODS: dict[str, MethodEntry] = {
         files_needed="trigpoint.methods.gcm_settings:files_needed",
     ),
     "pump": MethodEntry("trigpoint.methods.pump:Pump", "pair", ("pump-stytrf",), "desc", speed="medium"),
+    "ncnet": MethodEntry("trigpoint.methods.patch2pix:Ncnet", "pair", ("ncnet",), speed="medium"),
+    "patch2pix": MethodEntry("trigpoint.methods.patch2pix:Patch2Pix", "pair", ("patch2pix",), speed="medium"),
     "vismatch": MethodEntry(
         "trigpoint.methods.vismatch:Vismatch",
         "pair",

