@@ -64,6 +64,11 @@ class GcmSettings:
 
     def _fill(self, given: Mapping[str, Any]) -> None:
         """Nulls by the configuration's values, then by the defaults."""
+        if str(self.fine_model).upper() not in (
+            AUTO.upper(),
+            str(given.get("fine_model")).upper(),
+        ):  # another descriptor has other weights
+            given = {key: value for key, value in given.items() if key != "fine_weights_path"}
         for key, value in given.items():
             if getattr(self, key) is None or (key == "fine_model" and self.fine_model == AUTO):
                 _set(self, key, value)
