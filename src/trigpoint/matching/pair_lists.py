@@ -240,4 +240,6 @@ def check_pair_list(pairs: Sequence[Pair], dataset: Dataset, role: str, settings
     if alone:
         some = ", ".join(alone[:NAMES_IN_LOG]) + (", ..." if len(alone) > NAMES_IN_LOG else "")
         _logger.warning("%d of %d %s images are in no pair: %s", len(alone), len(names), role, some)
-    return f"{len(pairs)} {role} pairs, kind {settings.kind}, of {len(names)} {role} images"
+    nearest = f" ({settings.num_neighbors} nearest by VLAD of {settings.num_words} visual words)"
+    how = f"{settings.kind}{nearest if settings.kind == 'retrieval' else ''}"
+    return f"{len(pairs)} {role} pairs, kind {how}, of {len(names)} {role} images"

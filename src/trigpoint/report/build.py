@@ -16,7 +16,7 @@ from trigpoint.storage.atomic import atomic_path
 from trigpoint.storage.json_files import read_json, write_json
 from trigpoint.types import Dataset
 
-SECTIONS = ("mapping", "localization", "relative_pose", "merging", "flow", "hpatches")
+SECTIONS = ("mapping", "localization", "relative_pose", "merging", "flow", "hpatches", "imc")
 _logger = logging.getLogger(__name__)
 
 
@@ -51,8 +51,8 @@ def write_report(
     origin = provenance(dataset.id, work, list(runs), list(left_out), settings)
     scene = scene_data(dataset, work, runs, list(run_colors(metrics).values()))
     pairs = pair_views(dataset, work, runs)
-    query_pairs = {run: head for run in runs if (head := list_head(work / run / "pairs" / "query.txt"))}
-    page = render_page(dataset, metrics, timings, origin, scene, pairs, query_pairs)
+    heads = [list_heads(work, runs, role) for role in ("map", "query")]
+    page = render_page(dataset, metrics, timings, origin, scene, pairs, *heads)
     with atomic_path(output) as folder:
         folder.mkdir()
         (folder / "report.html").write_text(page, encoding="utf-8")
@@ -72,6 +72,11 @@ def dataset_metrics(dataset: Dataset, work: Path, runs: Sequence[str]) -> dict[s
     }
     published = {"published": list(dataset.published)} if dataset.published else {}
     return {"dataset": dataset.id, "runs": without_head, **published}
+
+
+def list_heads(work: Path, runs: Sequence[str], role: str) -> dict[str, str]:
+    """Run -> how its pairs of a role were chosen, of the runs whose list says so."""
+    return {run: head for run in runs if (head := list_head(work / run / "pairs" / f"{role}.txt"))}
 
 
 def list_head(path: Path) -> str:

@@ -12,6 +12,7 @@ from trigpoint.report import tables
 from trigpoint.report.build import write_summary
 from trigpoint.report.charts import run_color
 from trigpoint.report.page import asset, environment
+from trigpoint.report.unregistered import reason_counts
 from trigpoint.storage.atomic import atomic_path
 from trigpoint.storage.json_files import read_json, write_json
 
@@ -74,6 +75,11 @@ def render_collection(numbers: dict[str, Any]) -> str:
                 }
             ),
             tables=[table for table in _tables(numbers, colors) if table["groups"]],
+            missing=[
+                {"dataset": dataset, "color": colors[item["run"]], **item}
+                for dataset, metrics in numbers["datasets"].items()
+                for item in reason_counts(metrics)
+            ],
             css=Markup(asset("page.css")),
         )
     )

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from trigpoint.report import pair_views, plots, tables
 from trigpoint.report.charts import run_color
+from trigpoint.report.unregistered import unregistered_images
 from trigpoint.types import Dataset
 
 UNITS = {"metre": ("m", "m"), "arbitrary": ("units", "units of the ground truth")}
@@ -23,6 +24,7 @@ def render_page(
     provenance: dict[str, Any],
     scene: dict[str, Any],
     pairs: list[dict[str, Any]],
+    map_pairs: dict[str, str] | None = None,
     query_pairs: dict[str, str] | None = None,
 ) -> str:
     """The page as text.
@@ -34,7 +36,8 @@ def render_page(
         provenance: provenance.json.
         scene: of `scene.scene_data`, embedded for the 3D view.
         pairs: of `pair_views.pair_views`.
-        query_pairs: run -> how its queries' pairs were chosen.
+        map_pairs: run -> how the pairs of its map images were chosen.
+        query_pairs: the same of its queries.
     """
     colors = run_colors(metrics)
     unit, unit_word = UNITS[dataset.pose_unit]
@@ -53,7 +56,7 @@ def render_page(
             truth_sentence=truth_sentence(dataset),
             has_truth=bool(scene["truth"]),
             splits=scene["splits"],
-            tables=result_tables(metrics, provenance, colors),
+            tables=result_tables(metrics, provenance, colors, map_pairs or {}),
             charts=plots.localization_charts(metrics, colors) + plots.map_charts(metrics, colors),
             heat_maps=plots.pair_heat_maps(metrics),
             pair_views=pairs,
@@ -62,7 +65,7 @@ def render_page(
             query_pairs=query_pairs or {},
             submissions=[dataset.submission.format(run=run) for run in metrics["runs"]] if dataset.submission else [],
             unit_word=unit_word,
-            unregistered=unregistered_rows(metrics),
+            unregistered=unregistered_images(metrics),
             time_rows=time_rows(timings),
             scene=embedded_json(scene),
             css=Markup(asset("page.css")),
@@ -136,13 +139,22 @@ def intrinsics_sentence(provenance: dict[str, Any]) -> str:
     return f"Intrinsics: {parts}." if parts else ""
 
 
-def result_tables(metrics: dict[str, Any], provenance: dict[str, Any], colors: dict[str, str]) -> list[dict[str, Any]]:
+def pairs_sentence(map_pairs: dict[str, str]) -> str:
+    """How map images were paired, by run where they differ; empty if no list says."""
+    if len(set(map_pairs.values())) == 1:
+        return f"Pairs: {next(iter(map_pairs.values()))}."
+    return f"Pairs: {'; '.join(f'{run} {text}' for run, text in map_pairs.items())}." if map_pairs else ""
+
+
+def result_tables(
+    metrics: dict[str, Any], provenance: dict[str, Any], colors: dict[str, str], map_pairs: dict[str, str]
+) -> list[dict[str, Any]]:
     """The tables of the results section; one without a number is left out."""
     runs: dict[str, Any] = metrics["runs"]
     published = metrics.get("published", [])
-    intrinsics = intrinsics_sentence(provenance)
+    made = f"{intrinsics_sentence(provenance)} {pairs_sentence(map_pairs)}".strip()
     found = [
-        _table("Maps", tables.MAPPING, runs, "mapping", colors, published, note=intrinsics),
+        _table("Maps", tables.MAPPING, runs, "mapping", colors, published, note=made),
         _table(
             "Map poses against ground truth",
             tables.MAP_POSES,
@@ -236,20 +248,6 @@ def _query_row(run: str, index: int, row: dict[str, Any], unit: str) -> dict[str
     if row.get("reason"):
         outcome += f": {row['reason']}"
     return {key: row[key] for key in ("name", "split", "localized")} | {"outcome": outcome, "cells": cells}
-
-
-def unregistered_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """Map images without a pose, of all runs, with the reason."""
-    rows = []
-    for run, values in metrics["runs"].items():
-        for index, row in enumerate(values["details"]["images"]):
-            if row["registered"]:
-                continue
-            path = f"runs/{run}/details/images/{index}/keypoints" if "keypoints" in row else ""
-            keypoints = tables.Cell(tables.write_number(row.get("keypoints"), 0), path)
-            reason = row.get("reason", "not registered")
-            rows.append({"run": run, "name": row["name"], "reason": reason, "keypoints": keypoints})
-    return rows
 
 
 def time_rows(timings: dict[str, Any]) -> list[dict[str, Any]]:
