@@ -67,12 +67,12 @@ def render_collection(numbers: dict[str, Any]) -> str:
             collection=numbers["collection"],
             datasets=list(numbers["datasets"]),
             runs=runs,
-            sources=sorted(
-                {
+            sources=list(
+                dict.fromkeys(
                     str(row.get("source", ""))
                     for metrics in numbers["datasets"].values()
                     for row in metrics.get("published", [])
-                }
+                )
             ),
             tables=[table for table in _tables(numbers, colors) if table["groups"]],
             missing=[
