@@ -26,7 +26,8 @@ from trigpoint.storage.download import Patience
 QUICK = Patience(timeout_s=1.0, tries=1)
 NOWHERE = "http://127.0.0.1:9"
 HTTP_ONLY = {  # hosts whose addresses are published without encryption
-    "cvg.ethz.ch", "landmark.cs.cornell.edu", "vision.soic.indiana.edu", "www.ok.sc.e.titech.ac.jp", "www.robots.ox.ac.uk",
+    "cvg.ethz.ch", "landmark.cs.cornell.edu", "vision.soic.indiana.edu", "www.ok.sc.e.titech.ac.jp",
+    "www.robots.ox.ac.uk",
 }  # fmt: skip
 BENCHMARK = {  # scene -> images, of the benchmark's instructions
     "fountain": 11, "herzjesu": 8, "south_building": 128, "madrid_metropolis": 1344, "gendarmenmarkt": 1463,
