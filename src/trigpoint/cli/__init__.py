@@ -49,10 +49,10 @@ COMMANDS = {
     "methods": "every method with its interface, speed, licence and weights",
     "check-method": "run a method, of another package too, against the promises of its interface",
     "fetch-weights": "download a checkpoint into the cache and check it",
+    "convert-weights": "a published checkpoint with pickled settings as safetensors",
     "render-scene": "render a synthetic old town with exact poses (needs mitsuba)",
     "doctor": "what this machine has, and what is missing for which feature",
 }
-    "convert-weights": "a published checkpoint with pickled settings as safetensors",
 EXIT_USER = 2
 
 
