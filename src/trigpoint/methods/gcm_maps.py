@@ -132,7 +132,8 @@ class GcmMaps:
 
 def map_sampler(values: Tensor) -> Sampler:
     """Values of a map (C, h, w) at cells (N, 2) x, y, as (N, C)."""
-    return lambda xy: values[:, xy[:, 1], xy[:, 0]].T
+    rows = values.permute(1, 2, 0)  # in this order in memory, if the network's maps are channels last
+    return lambda xy: rows[xy[:, 1], xy[:, 0]]
 
 
 def _bytes_of(maps: list[Tensor]) -> int:

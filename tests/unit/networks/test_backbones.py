@@ -106,7 +106,8 @@ def test_maps_are_torchvisions(name: str, fill_weights: Callable) -> None:
     ]
     assert len(maps) == len(expected)
     for found, wanted in zip(maps, expected, strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+        # another order of weights in memory, another order of sums
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
 
 
 def test_taps_before_the_activation_keep_negative_values(fill_weights: Callable) -> None:
@@ -114,9 +115,10 @@ def test_taps_before_the_activation_keep_negative_values(fill_weights: Callable)
     images = images_of(32, 32)
     with torch.inference_mode():
         taps = load_backbone("VGG19", filled, "filled weights")(images)
-        (fine,) = fine_vgg19(filled, "filled weights").eval()(images)
+        (fine,) = fine_vgg19(filled, "filled weights")(images)
         assert torch.equal(load_backbone("coarsevgg19", filled, "filled weights").coarsest(images), taps[-1])
-    assert all((maps < 0).any() for maps in taps) and torch.equal(fine, taps[0])
+    assert all((maps < 0).any() for maps in taps)
+    torch.testing.assert_close(fine, taps[0])
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -118,4 +118,5 @@ def load_backbone(name: str, checkpoint: Mapping[str, Any], source: str) -> Back
     """
     module, function = backbone_entry(name).target.split(":")
     backbone: Backbone = getattr(importlib.import_module(module), function)(checkpoint, source)
-    return backbone.eval()
+    backbone.prepare()
+    return backbone

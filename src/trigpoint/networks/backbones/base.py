@@ -1,13 +1,22 @@
 """What a backbone is: an image's feature maps at several strides, finest first."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 
 class Backbone(nn.Module, ABC):
-    """A frozen network; its row in `trigpoint.networks.backbones.BACKBONES` says strides, channels and padding."""
+    """A frozen network; its row in `trigpoint.networks.backbones.BACKBONES` says strides, channels and padding.
+
+    Attributes:
+        channels_last: whether it is faster, on the processor, with weights and maps in that order in memory.
+    """
+
+    channels_last: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
@@ -20,3 +29,9 @@ class Backbone(nn.Module, ABC):
     def coarsest(self, images: Float[Tensor, "B 3 H W"]) -> Tensor:
         """The last map alone; a network that can leave out what only finer maps need has its own."""
         return self(images)[-1]
+
+    def prepare(self) -> None:
+        """Put it into evaluation mode, and its weights into the faster order."""
+        self.eval()
+        if self.channels_last:
+            convert_conv2d_weight_memory_format(self, torch.channels_last)

@@ -101,6 +101,8 @@ class InvertedResiduals(Backbone):
         taps: positions of units, ascending.
     """
 
+    channels_last = True
+
     def __init__(self, features: list[nn.Module], taps: tuple[int, ...]) -> None:
         super().__init__()
         self.features = nn.Sequential(*features)

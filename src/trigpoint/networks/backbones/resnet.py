@@ -31,6 +31,8 @@ class ResNet(Backbone):
         stages: `layer1`, `layer2` and so on.
     """
 
+    channels_last = True
+
     def __init__(self, stages: list[nn.Sequential]) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, STEM_CHANNELS, 7, 2, 3, bias=False)

@@ -54,6 +54,8 @@ class PooledPyramid(Backbone):
         fourth_dilation: of the fourth stage.
     """
 
+    channels_last = True
+
     def __init__(self, name: str, pools: tuple[int, ...], *, third_stride: int, fourth_dilation: int) -> None:
         super().__init__()
         self._name = name

@@ -30,6 +30,8 @@ class Vgg19(Backbone):
         normalised: with batch normalisations.
     """
 
+    channels_last = True
+
     def __init__(self, taps: tuple[int, ...], normalised: bool = False) -> None:
         super().__init__()
         self._taps = frozenset(taps)
