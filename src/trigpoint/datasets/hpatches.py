@@ -8,16 +8,18 @@ Source: Balntas et al., "HPatches", CVPR 2017; the choice of 108 sequences is th
 """
 
 import logging
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from trigpoint.datasets.base import PrepareSettings, RawTree, some
-from trigpoint.datasets.tree import HOMOGRAPHY_NAME, is_image_name
+from trigpoint.datasets.tree import HOMOGRAPHY_NAME, is_image_name, list_images
 from trigpoint.errors import DataError, SettingsError
 
 # Sequences with images above 1600 x 1200, which the protocols leave out; spelt as on disk.
@@ -49,9 +51,7 @@ def read_tree(dataset_id: str, root: Path, settings: PrepareSettings) -> RawTree
         DataError: no sequences, one without an image it has a homography for, or a damaged homography.
         SettingsError: a sequence that there is not.
     """
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder; run `trigpoint fetch --dataset {dataset_id}` or set its root")
-    folders = find_sequences(root)
+    folders = find_sequences(root) if root.is_dir() else {}
     if not folders:
         raise DataError(
             f"{root}: holds no folder with images 1.ppm, 2.ppm, ... and homographies H_1_2, ...;"
@@ -66,6 +66,7 @@ def read_tree(dataset_id: str, root: Path, settings: PrepareSettings) -> RawTree
         map_names=[name for item in sequences for name in item.images.values()],
         pairs=list(homographies),
         homographies=homographies,
+        published=published_rows(),
     )
 
 
@@ -76,11 +77,10 @@ def find_sequences(root: Path) -> dict[str, Path]:
         DataError: two folders of one name, or a name that does not say which kind of sequence it is.
     """
     found: dict[str, Path] = {}
-    for place, folders, files in os.walk(root, followlinks=False):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if not any(HOMOGRAPHY_NAME.fullmatch(name) for name in files):
+    for place in sorted({PurePosixPath(name).parent for name in list_images(root)}):
+        folder = root / place
+        if not any(HOMOGRAPHY_NAME.fullmatch(path.name) for path in folder.iterdir()):
             continue
-        folder = Path(place)
         if folder.name in found:
             raise DataError(f"{folder}: a sequence of this name is in {found[folder.name]} too; remove one")
         if not folder.name.startswith(KINDS) or folder == root:
@@ -94,17 +94,17 @@ def find_sequences(root: Path) -> dict[str, Path]:
 
 def read_sequence(root: Path, folder: Path) -> Sequence:
     """Images and homographies of one folder; errors as `read_tree`."""
-    files = sorted(path.name for path in folder.iterdir() if path.is_file())
-    prefix = f"{folder.name}_" if any(name.startswith(f"{folder.name}_") for name in files) else ""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    prefix = f"{folder.name}_" if any(name.startswith(f"{folder.name}_") for name in names) else ""
     homographies = {}
-    for name in files:
+    for name in names:
         match = re.fullmatch(rf"{re.escape(prefix)}H_1_(\d+)", name)
         if match:
             homographies[int(match[1])] = read_homography(folder / name)
     images: dict[int, str] = {}
     for number in (1, *sorted(homographies)):
         pattern = re.compile(rf"{re.escape(prefix)}{number}\.\w+")
-        fitting = [name for name in files if pattern.fullmatch(name) and is_image_name(name)]
+        fitting = [name for name in names if pattern.fullmatch(name) and is_image_name(name)]
         if not fitting:
             raise DataError(
                 f"{folder}: no image {prefix}{number}.ppm beside the homographies; fetch the sequence again"
@@ -127,6 +127,29 @@ def read_homography(path: Path) -> NDArray[np.float64]:
     if values.size != 9 or not np.isfinite(values).all() or np.linalg.det(values.reshape(3, 3)) == 0:
         raise DataError(f"{path}: expected nine finite numbers of an invertible matrix, found {values.size}")
     return values.reshape(3, 3)
+
+
+def published_rows() -> tuple[dict[str, object], ...]:
+    """Published results: {"method", "source", protocol: numbers under the keys that the protocol's metrics have}."""
+    tables = yaml.safe_load(files("trigpoint.datasets").joinpath("hpatches_published.yaml").read_text(encoding="utf-8"))
+    return tuple(
+        {"method": method, "source": table["source"], protocol: _nested(table["columns"], values)}
+        for protocol, parts in tables.items()
+        for table in parts
+        for method, values in table["rows"].items()
+    )
+
+
+def _nested(columns: list[str], values: list[float]) -> dict[str, Any]:
+    """Values by paths of keys, as nested dictionaries."""
+    found: dict[str, Any] = {}
+    for column, value in zip(columns, values, strict=True):
+        *path, last = column.split("/")
+        place = found
+        for key in path:
+            place = place.setdefault(key, {})
+        place[last] = value
+    return found
 
 
 def _chosen(folders: dict[str, Path], settings: PrepareSettings) -> list[Path]:

@@ -18,10 +18,12 @@ class PairBenchmark:
     Attributes:
         evaluator: function `(dataset, settings, pairs, matches) -> PairEvaluation` as `evaluate_pairs` calls it.
         settings: dataclass of the dataset's `evaluation:` in the configuration.
+        own_pairs: the dataset says which pairs are matched; pairs of kind `auto` are those.
     """
 
     evaluator: str
     settings: str
+    own_pairs: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class PairEvaluation:
 # layout of the dataset -> its benchmark
 PAIR_BENCHMARKS: dict[str, PairBenchmark] = {
     "hpatches": PairBenchmark(
-        "trigpoint.evaluation.hpatches_run:evaluate", "trigpoint.evaluation.hpatches_settings:HpatchesSettings"
+        "trigpoint.evaluation.hpatches_run:evaluate",
+        "trigpoint.evaluation.hpatches_settings:HpatchesSettings",
+        own_pairs=True,
     ),
     "relative_pose": PairBenchmark(
         "trigpoint.evaluation.two_view_run:evaluate", "trigpoint.evaluation.two_view_settings:TwoViewSettings"
