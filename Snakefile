@@ -15,6 +15,7 @@ include: "rules/mapping.smk"
 include: "rules/localization.smk"
 include: "rules/evaluation.smk"
 include: "rules/flow.smk"
+include: "rules/inloc.smk"
 include: "rules/pair_benchmarks.smk"
 include: "rules/report.smk"
 

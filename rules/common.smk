@@ -230,6 +230,8 @@ def limit_options(wildcards, input):
 
 def pair_lists(wildcards):
     roles = ["map", "query"] if has_queries(wildcards) else ["map"]
+    if wildcards.dataset in settings.dense_datasets(config):
+        roles = ["query"]
     return [
         f"work/{wildcards.dataset}/{wildcards.run}/pairs/{role}.txt" for role in roles
     ]

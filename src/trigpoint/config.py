@@ -35,6 +35,7 @@ STAGES = {
     "verification": "verify-pairs",
     "mapping": "map",
     "localization": "localize",
+    "dense_localization": "localize-dense",
     "evaluation": "evaluate",
     "flow": "match-flow",
 }
@@ -210,9 +211,7 @@ def stage_json(config: Mapping[str, Any], dataset: str, run: str, stage: str, nu
     elif stage == "pairs":
         values = dict(values.get(role, {}))
         if values.get("kind", "auto") == "auto":
-            benchmark = PAIR_BENCHMARKS.get(dataset_settings(config, dataset)["layout"])
-            few = "exhaustive" if num_images <= IMAGES_FOR_RETRIEVAL else "retrieval"
-            values["kind"] = "file" if benchmark and benchmark.own_pairs else few
+            values["kind"] = "exhaustive" if num_images <= IMAGES_FOR_RETRIEVAL else "retrieval"
     common = {
         "seed": config["seed"],
         "deterministic": config["deterministic"],
@@ -251,6 +250,11 @@ def pair_evaluation_json(config: Mapping[str, Any], dataset: str) -> str:
     return json.dumps({**values, **common}, sort_keys=True)
 
 
+def dense_datasets(config: Mapping[str, Any]) -> list[str]:
+    """Datasets whose queries are localized by the 3D points of scans instead of in a map."""
+    return [name for name, own in config["datasets"].items() if own["layout"] == "inloc"]
+
+
 def pair_kind(config: Mapping[str, Any], dataset: str, run: str, role: str, num_images: int) -> str:
     """The kind of pair list a run uses for a role; `auto` resolved."""
     return str(json.loads(stage_json(config, dataset, run, f"pairs.{role}", num_images))["kind"])
@@ -273,6 +277,8 @@ def roles_that_limit(config: Mapping[str, Any], dataset: str, run: str, num_imag
             config, dataset, run, role, num_images
         )
 
+    if dataset in dense_datasets(config):  # which has no pairs of map images
+        return ["query"] if is_given("query") else []
     return [role for role in ("map", "query") if is_given("map") and is_given(role)]
 
 

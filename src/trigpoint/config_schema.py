@@ -23,6 +23,7 @@ STAGE_CLASSES = {
     "verification": "trigpoint.mapping.settings:VerificationSettings",
     "mapping": "trigpoint.mapping.settings:MappingSettings",
     "localization": "trigpoint.localization.settings:LocalizationSettings",
+    "dense_localization": "trigpoint.localization.dense_settings:DenseLocalizationSettings",
     "evaluation": "trigpoint.evaluation.relative_pose:RelativePoseSettings",
 }
 PREPARE_CLASS = "trigpoint.datasets.base:PrepareSettings"

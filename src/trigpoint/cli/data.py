@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from trigpoint.cli.text_table import text_table
 from trigpoint.datasets.catalogue import Archive, Entry, ExtraFile, catalogue_entry, dataset_ids
 from trigpoint.datasets.fetching import check_dataset, fetch_dataset, missing_parts
 from trigpoint.errors import DataError
 from trigpoint.storage.download import Patience
+from trigpoint.storage.text_table import text_table
 
 DATA = Path("data")
 COLUMNS = ("id", "there", "archives", "layout", "title")

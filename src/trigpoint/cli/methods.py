@@ -5,9 +5,9 @@ import json
 import sys
 from dataclasses import asdict
 
-from trigpoint.cli.text_table import text_table
 from trigpoint.methods.base import SPEEDS
 from trigpoint.methods.listing import method_rows
+from trigpoint.storage.text_table import text_table
 
 COLUMNS = ("method", "interface", "speed", "licence", "weights")
 

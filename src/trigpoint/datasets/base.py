@@ -26,6 +26,7 @@ LAYOUTS = {
     "eth_lfb": "trigpoint.datasets.eth_lfb",
     "eth3d": "trigpoint.datasets.eth3d",
     "hpatches": "trigpoint.datasets.hpatches",
+    "inloc": "trigpoint.datasets.inloc",
     "relative_pose": "trigpoint.datasets.relative_pose",
     "imc": "trigpoint.datasets.imc",
 }

@@ -1,5 +1,6 @@
 """What localization is worth: recall within thresholds, for each split of the queries."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,11 @@ MISS = PoseError(float("inf"), float("inf"))
 
 
 def localization_metrics(
-    dataset: Dataset, poses: dict[str, Pose], log: dict[str, Any], world_from_map: Sim3 | None
+    dataset: Dataset,
+    poses: dict[str, Pose],
+    log: dict[str, Any],
+    world_from_map: Sim3 | None,
+    thresholds: Sequence[tuple[float, float]] = RECALL_THRESHOLDS,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Numbers by split, and one row for each query.
 
@@ -28,6 +33,7 @@ def localization_metrics(
         poses: poses.txt, cam_from_world in the map's world.
         log: localization.json.
         world_from_map: takes the map into the world of the ground truth; None if unknown, then errors are absent.
+        thresholds: (metres, degrees) of recall.
 
     Source: Sattler et al., "Benchmarking 6DOF Outdoor Visual Localization", CVPR 2018, Section 3.
     """
@@ -38,7 +44,7 @@ def localization_metrics(
     for split in sorted({query.split for query in queries}):
         members = [query for query in queries if query.split == split]
         errors = {query.name: _error(query, dataset, poses, world_from_map) for query in members}
-        splits[split or "all"] = _split_metrics(dataset, members, poses, errors)
+        splits[split or "all"] = _split_metrics(dataset, members, poses, errors, thresholds)
         rows += [_row(query, dataset, poses, errors[query.name], logged.get(query.name, {})) for query in members]
     return splits, rows
 
@@ -54,7 +60,11 @@ def _error(
 
 
 def _split_metrics(
-    dataset: Dataset, members: list[DatasetImage], poses: dict[str, Pose], errors: dict[str, PoseError | None]
+    dataset: Dataset,
+    members: list[DatasetImage],
+    poses: dict[str, Pose],
+    errors: dict[str, PoseError | None],
+    thresholds: Sequence[tuple[float, float]],
 ) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         "queries": len(members),
@@ -67,7 +77,7 @@ def _split_metrics(
     if dataset.pose_unit == "metre":
         metrics["recall_percent"] = {
             f"{metres:g}m_{degrees:g}deg": 100 * joint_recall(measured, metres, degrees)
-            for metres, degrees in RECALL_THRESHOLDS
+            for metres, degrees in thresholds
         }
     unit = "m" if dataset.pose_unit == "metre" else "units"
     found = [error for error in measured if error is not MISS]

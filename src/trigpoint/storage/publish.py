@@ -19,7 +19,7 @@ NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLIN
 _logger = logging.getLogger(__name__)
 
 
-def publish(report: Path, work: Path, runs: Sequence[str], output: Path) -> None:
+def publish(report: Path, work: Path, runs: Sequence[str], output: Path, submissions: Sequence[Path] = ()) -> None:
     """Put report and runs into a fresh folder `output`, which replaces what was there when all is in place.
 
     Files are hard links, or copies where the disk has none; `output` can be moved and read without `work`.
@@ -30,6 +30,7 @@ def publish(report: Path, work: Path, runs: Sequence[str], output: Path) -> None
         runs: names; of each come the COLMAP model, features with their shards, matches and poses, into a folder of its
             name, and the submission, into `submissions/`.
         output: folder.
+        submissions: further folders whose files go into `submissions/`, of runs without a map.
 
     Raises:
         StorageError: a part of a run is missing, or its features link to a shard outside the run.
@@ -44,6 +45,8 @@ def publish(report: Path, work: Path, runs: Sequence[str], output: Path) -> None
                 _place(work / run / name, partial / run / name)
             if (work / run / SUBMISSIONS).is_dir():
                 _place(work / run / SUBMISSIONS, partial / SUBMISSIONS)
+        for folder in submissions:
+            _place(folder, partial / SUBMISSIONS)
     _logger.info("%s: report and %d runs", output, len(runs))
 
 

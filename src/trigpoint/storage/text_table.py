@@ -1,4 +1,4 @@
-"""Tables for terminals."""
+"""Tables for terminals and text files."""
 
 from collections.abc import Sequence
 
