@@ -211,7 +211,9 @@ def stage_json(config: Mapping[str, Any], dataset: str, run: str, stage: str, nu
     elif stage == "pairs":
         values = dict(values.get(role, {}))
         if values.get("kind", "auto") == "auto":
-            values["kind"] = "exhaustive" if num_images <= IMAGES_FOR_RETRIEVAL else "retrieval"
+            benchmark = PAIR_BENCHMARKS.get(dataset_settings(config, dataset)["layout"])
+            few = "exhaustive" if num_images <= IMAGES_FOR_RETRIEVAL else "retrieval"
+            values["kind"] = "file" if benchmark and benchmark.own_pairs else few
     common = {
         "seed": config["seed"],
         "deterministic": config["deterministic"],
