@@ -17,6 +17,7 @@ include: "rules/evaluation.smk"
 include: "rules/flow.smk"
 include: "rules/inloc.smk"
 include: "rules/pair_benchmarks.smk"
+include: "rules/imc.smk"
 include: "rules/report.smk"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from snakemake.logging import logger
 from trigpoint import config as settings
 from trigpoint import planning
+from trigpoint.datasets.imc import dataset_bags
 from trigpoint.datasets.tree import dataset_tree_digest
 from trigpoint.errors import SettingsError, TrigpointError
 from trigpoint.storage.dataset import read_dataset
@@ -314,6 +315,28 @@ def correspondence_options(wildcards, input):
     if wildcards.run in settings.runs_of_kind(config, "pair"):
         return ["--shards", *input.found]
     return ["--features", input.found[0], "--matches", input.found[1]]
+
+
+def bag_shards(wildcards):
+    """Shards of `map_bags`: as many as the bags of the benchmark are worth."""
+    most = settings.dataset_settings(config, wildcards.dataset).get("evaluation", {})
+    bags = dataset_bags(dataset_of(wildcards), most.get("max_bags"))
+    count = shard_count(len(bags), sharding("max_shards"), sharding("bags_per_shard"))
+    return [
+        f"work/{wildcards.dataset}/{wildcards.run}/bags/{number + 1}-of-{count}.json"
+        for number in range(count)
+    ]
+
+
+def max_bags_option(wildcards):
+    own = settings.dataset_settings(config, wildcards.dataset).get("evaluation", {})
+    most = own.get("max_bags")
+    return [] if most is None else ["--max-bags", str(most)]
+
+
+def imc_submissions(wildcards):
+    runs = settings.runs_of(config, wildcards.dataset)
+    return [f"work/{wildcards.dataset}/{run}/imc_submission" for run in runs]
 
 
 def pair_evaluation(wildcards):

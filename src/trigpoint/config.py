@@ -245,6 +245,11 @@ def pair_datasets(config: Mapping[str, Any]) -> list[str]:
     return [name for name, own in config["datasets"].items() if own["layout"] in PAIR_BENCHMARKS]
 
 
+def imc_datasets(config: Mapping[str, Any]) -> list[str]:
+    """Datasets that are evaluated by the Image Matching Challenge: by pairs, and by maps of small bags of images."""
+    return [name for name, own in config["datasets"].items() if own["layout"] == "imc"]
+
+
 def pair_evaluation_json(config: Mapping[str, Any], dataset: str) -> str:
     """The sorted JSON `evaluate-pairs` is given: the dataset's settings, since a protocol is the same for all runs."""
     values = dataset_settings(config, dataset).get("evaluation", {})

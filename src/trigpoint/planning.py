@@ -21,7 +21,13 @@ from trigpoint.storage.pairs import read_pairs
 from trigpoint.storage.shards import shard_count
 
 # How stages are cut, unless the profile's resources say otherwise: one shard on one machine.
-SHARDING = {"max_shards": 1, "images_per_shard": 64, "pairs_per_shard": 2000, "image_pairs_per_shard": 100}
+SHARDING = {
+    "max_shards": 1,
+    "images_per_shard": 64,
+    "pairs_per_shard": 2000,
+    "image_pairs_per_shard": 100,
+    "bags_per_shard": 25,
+}
 LEAST_MEMORY_MB = 6000  # of a job's first attempt
 MAP_LAYOUTS = ("photos", "aachen", "eth_lfb")
 MB = 1e6

@@ -27,7 +27,7 @@ from trigpoint.datasets.images import read_header
 from trigpoint.datasets.npz_files import read_npy
 from trigpoint.datasets.text_files import read_lines
 from trigpoint.errors import DataError, ImageError, SettingsError
-from trigpoint.types import Camera, Pose
+from trigpoint.types import Camera, Dataset, Pose
 
 DATASET = "phototourism"
 SET = "set_100"
@@ -139,6 +139,18 @@ def read_bags(image_root: Path, scene: str) -> dict[int, list[Bag]]:
     if not bags:
         raise DataError(f"{folder}: no bags such as 5bag_000.txt; fetch the scene again")
     return dict(sorted(bags.items()))
+
+
+def dataset_bags(dataset: Dataset, most: int | None = None) -> dict[str, tuple[str, ...]]:
+    """Image names of all bags of a prepared dataset by `<scene>/<bag>`; of each size and scene the first `most`."""
+    root = Path(dataset.image_root)
+    scenes = sorted({scene_of(image.name) for image in dataset.images})
+    return {
+        f"{scene}/{bag.name}": bag.images
+        for scene in scenes
+        for bags in read_bags(root, scene).values()
+        for bag in bags[:most]
+    }
 
 
 def read_depth(image_root: Path, name: str) -> NDArray[np.float32] | None:

@@ -11,8 +11,8 @@ from trigpoint.errors import DataError, ImageError
 # What is taken for a photograph; .heic and .heif cannot be decoded here and end as unusable images, never silently.
 _EXTENSIONS = ".jpg .jpeg .jpe .jp2 .png .tif .tiff .bmp .webp .gif .avif .ppm .pgm .pbm .pnm .heic .heif"
 IMAGE_EXTENSIONS = frozenset(_EXTENSIONS.split())
-# What adapters read beside images: lists, cameras_gt.txt, NVM and COLMAP models, Strecha's cameras.
-CALIBRATION_EXTENSIONS = frozenset([".txt", ".nvm", ".camera", ".bin"])
+# What adapters read beside images: lists, cameras_gt.txt, NVM and COLMAP models, Strecha's cameras, arrays.
+CALIBRATION_EXTENSIONS = frozenset([".txt", ".nvm", ".camera", ".bin", ".h5", ".npy", ".npz"])
 HOMOGRAPHY_NAME = re.compile(r"(?:.+_)?H_1_\d+")  # HPatches' files have no extension
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from trigpoint.errors import ShapeError
 from trigpoint.geometry.pose import quaternion_from_matrix
@@ -130,5 +131,5 @@ def repeatability(
         return np.full(len(thresholds_px), np.nan)
     if not len(xy1):
         return np.zeros(len(thresholds_px))
-    nearest = np.array([np.sqrt(((xy1 - point) ** 2).sum(axis=1).min()) for point in xy0_in_1])
+    nearest, _ = cKDTree(xy1).query(xy0_in_1)
     return np.array([float(np.mean(nearest < threshold)) for threshold in thresholds_px])

@@ -44,6 +44,11 @@ PAIR_BENCHMARKS: dict[str, PairBenchmark] = {
     "relative_pose": PairBenchmark(
         "trigpoint.evaluation.two_view_run:evaluate", "trigpoint.evaluation.two_view_settings:TwoViewSettings"
     ),
+    "imc": PairBenchmark(  # with maps of bags beside the pairs: `trigpoint evaluate-imc` evaluates both
+        "trigpoint.evaluation.imc_run:evaluate_stereo",
+        "trigpoint.evaluation.imc_settings:ImcSettings",
+        own_pairs=True,
+    ),
 }
 Evaluator = Callable[[Dataset, Any, list["Pair"], "RunMatches"], PairEvaluation]
 

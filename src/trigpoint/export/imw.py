@@ -15,12 +15,15 @@ Source: ubc-vision/image-matching-benchmark, `docs/submit_features.md` and `docs
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
+from trigpoint.datasets.imc import DATASET as IMC_DATASET
+from trigpoint.datasets.imc import scene_of
 from trigpoint.errors import DataError
 from trigpoint.export.disk_h5 import open_foreign, stem_features, two_rows
 from trigpoint.export.run_files import (
@@ -36,7 +39,9 @@ from trigpoint.export.run_files import (
     unscored,
     widened,
 )
+from trigpoint.storage.atomic import atomic_path
 from trigpoint.storage.features import FeatureReader
+from trigpoint.storage.json_files import write_json
 from trigpoint.storage.matches import MatchReader
 from trigpoint.types import Dataset, Matches
 
@@ -47,20 +52,21 @@ MATCH_FILES = {"all": ("matches",), "split": ("matches_multiview", "matches_ster
 logger = logging.getLogger(__name__)
 
 
-def export_imw(run: RunFiles, output: Path, *, match_files: str = "all") -> None:
+def export_imw(run: RunFiles, output: Path, *, match_files: str = "all", names: Collection[str] | None = None) -> None:
     """Write the files of one scene into a new folder.
 
     Args:
         run: features and matches.
         output: folder, `<dataset>/<scene>` of a submission; must not exist.
         match_files: `all`: matches.h5 for both tasks; `split`: the same as matches_multiview.h5 and matches_stereo.h5.
+        names: images of the scene; all if not given.
 
     Raises:
         StorageError: the folder exists.
         DataError: two images of one stem, a stem with `-` (keys could not be split again), a match without a keypoint.
     """
     with FeatureReader(run.features) as features, MatchReader(run.matches) as matches, new_folder(output) as folder:
-        counts = keypoint_counts(features)
+        counts = {name: count for name, count in keypoint_counts(features).items() if names is None or name in names}
         keys = stem_keys(counts)
         for name, key in keys.items():
             if SEPARATOR in key:
@@ -80,6 +86,60 @@ def export_imw(run: RunFiles, output: Path, *, match_files: str = "all") -> None
             with h5py.File(folder / f"{stem}.h5", "w") as file:
                 for pair_key, indices in _all_pairs(matches, keys, counts):
                     file.create_dataset(pair_key, data=indices)
+
+
+def write_imc_submission(run: RunFiles, label: str, output: Path) -> int:
+    """A submission of all scenes of a dataset of the layout imc: `<label>/<dataset>/<scene>/`, `<label>/config.json`.
+
+    Args:
+        run: features, matches and dataset.
+        label: name of the method.
+        output: folder to replace.
+
+    Returns:
+        How many scenes there are.
+
+    Raises:
+        DataError: the run has no features of any image of a scene; others as `export_imw`.
+    """
+    assert run.dataset is not None
+    scenes: dict[str, list[str]] = {}
+    for image in run.dataset.images:
+        scenes.setdefault(scene_of(image.name), []).append(image.name)
+    with FeatureReader(run.features) as features:
+        counts, width = keypoint_counts(features), descriptor_width(features)
+    with atomic_path(output) as folder:
+        for scene, names in sorted(scenes.items()):
+            if not set(names) & counts.keys():
+                raise DataError(f"{run.features}: no features of scene '{scene}'; extract them again")
+            (folder / label / IMC_DATASET).mkdir(parents=True, exist_ok=True)
+            export_imw(run, folder / label / IMC_DATASET / scene, names=set(names))
+        write_json(folder / label / "config.json", submission_config(label, max(counts.values(), default=0), width))
+    return len(scenes)
+
+
+def submission_config(label: str, num_keypoints: int, width: int) -> list[dict[str, Any]]:
+    """config.json of a submission with matches of its own: eight points for stereo, COLMAP for multiview.
+
+    Contact and description are left for whoever submits. Source: the benchmark's README, "Importing your own features".
+    """
+    own = {"use_custom_matches": True, "custom_matches_name": label}
+    return [
+        {
+            "metadata": {
+                **{"publish_anonymously_until_challenge": False, "authors": "", "contact_email": ""},
+                **{"method_name": label, "method_description": "", "link_to_website": "", "link_to_pdf": ""},
+            },
+            "config_common": {
+                "json_label": label,
+                "keypoint": label,
+                "descriptor": f"{label}-{width}",
+                "num_keypoints": num_keypoints,
+            },
+            f"config_{IMC_DATASET}_stereo": {**own, "geom": {"method": "cv2-8pt"}},
+            f"config_{IMC_DATASET}_multiview": {**own, "colmap": {}},
+        }
+    ]
 
 
 def _all_pairs(matches: MatchReader, keys: dict[str, str], counts: dict[str, int]) -> Iterator[tuple[str, np.ndarray]]:

@@ -19,6 +19,7 @@ Reporter = Callable[[dict[str, Any], dict[str, str], Sequence[Path]], BenchmarkR
 REPORTERS = {  # layout -> reporter
     "hpatches": "trigpoint.report.hpatches:report",
     "relative_pose": "trigpoint.report.relative_pose:report",
+    "imc": "trigpoint.report.imc:report",
 }
 
 

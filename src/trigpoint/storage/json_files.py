@@ -16,6 +16,7 @@ WRITERS = {
     "mapping": "trigpoint map",
     "localization": "trigpoint localize",
     "metrics": "trigpoint evaluate",
+    "bags": "trigpoint map-bags",
 }
 
 
