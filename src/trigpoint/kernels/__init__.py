@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trigpoint.kernels.pyramid import PyramidCost, PyramidMatches
 
 BACKENDS = ("auto", "reference", "torch", "cpu")
+RATIO_SIDES = ("both", "first")  # of mutual_nearest_neighbors
 DISTANCES = ("euclidean", "angle")
 PYRAMID_BACKENDS = ("auto", "reference", "cpu", "cuda")
 PYRAMID_DTYPES = ("float32", "bfloat16", "float16")
@@ -27,6 +28,7 @@ def mutual_nearest_neighbors(
     desc1: Tensor,
     *,
     ratio: float | None = None,
+    ratio_sides: str = "both",
     distance: str = "euclidean",
     max_distance: float | None = None,
     mutual: bool = True,
@@ -35,13 +37,14 @@ def mutual_nearest_neighbors(
     """Pairs of descriptors that are nearest to each other.
 
     Nearest means the largest dot product; of equal ones the first. The distance matters only to the two tests, each
-    applied in both directions: `d1 < ratio * d2`, d2 the distance of the second nearest (a lone candidate passes), and
-    `d1 <= max_distance`.
+    applied in both directions unless `ratio_sides` says otherwise: `d1 < ratio * d2`, d2 the distance of the second
+    nearest (a lone candidate passes), and `d1 <= max_distance`.
 
     Args:
         desc0: (N, D) float32 unit rows.
         desc1: (M, D) float32 unit rows on the same device.
         ratio: above 0; 1 refuses ties only; None makes no ratio test.
+        ratio_sides: `both`, or `first`: only the descriptors of `desc0` have to pass it.
         distance: `euclidean`: sqrt(2 max(1 - a.b, 1e-6)), DISK's; `angle`: arccos(a.b) in radians, COLMAP's.
         max_distance: None accepts all.
         mutual: off: a row of `desc0` and its nearest need not choose each other, so a row of `desc1` can be in several
@@ -62,12 +65,16 @@ def mutual_nearest_neighbors(
         raise SettingsError(
             f"distance '{distance}', backend '{backend}': expected one of {DISTANCES} and of {BACKENDS}"
         )
-    if ratio is not None and not ratio > 0:
-        raise SettingsError(f"ratio must be above 0, got {ratio}")
+    if (ratio is not None and not ratio > 0) or ratio_sides not in RATIO_SIDES:
+        raise SettingsError(
+            f"ratio {ratio} of side '{ratio_sides}': expected one above 0, and one of {', '.join(RATIO_SIDES)}"
+        )
     if len(desc0) == 0 or len(desc1) == 0:
         return nearest_neighbors.no_matches(desc0.device)
     nearest0, nearest1 = two_nearest(desc0, desc1, backend=backend)
-    return nearest_neighbors.mutual_matches(nearest0, nearest1, ratio, distance, max_distance, mutual=mutual)
+    return nearest_neighbors.mutual_matches(
+        nearest0, nearest1, ratio, distance, max_distance, mutual=mutual, ratio_sides=ratio_sides
+    )
 
 
 def two_nearest(desc0: Tensor, desc1: Tensor, *, backend: str = "auto") -> tuple[TwoNearest, TwoNearest]:

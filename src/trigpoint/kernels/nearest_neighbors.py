@@ -152,15 +152,19 @@ def mutual_matches(
     max_distance: float | None,
     *,
     mutual: bool = True,
+    ratio_sides: str = "both",
 ) -> MutualMatches:
     """The pairs that choose each other and pass the tests of `trigpoint.kernels.mutual_nearest_neighbors`.
 
     Args:
+        ratio_sides: `first`: only rows of the first matrix have to pass the ratio test.
         mutual: off: a row and its nearest are a pair whatever that one's own nearest is; both pass the tests as ever.
     """
     index0 = torch.arange(len(nearest0.index), device=nearest0.index.device)
     index1 = nearest0.index
-    kept = accepted(nearest0, ratio, distance, max_distance) & accepted(nearest1, ratio, distance, max_distance)[index1]
+    ratio1 = ratio if ratio_sides == "both" else None
+    kept = accepted(nearest0, ratio, distance, max_distance)
+    kept &= accepted(nearest1, ratio1, distance, max_distance)[index1]
     if mutual:
         kept &= nearest1.index[index1] == index0
     return MutualMatches(torch.stack([index0[kept], index1[kept]], dim=1), nearest0.best[kept])

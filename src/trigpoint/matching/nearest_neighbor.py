@@ -1,4 +1,4 @@
-"""Mutual nearest neighbours, with an optional ratio test on both sides."""
+"""Mutual nearest neighbours, with an optional ratio test on both sides or on the first."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from trigpoint.errors import SettingsError
-from trigpoint.kernels import BACKENDS, DISTANCES, mutual_nearest_neighbors
+from trigpoint.kernels import BACKENDS, DISTANCES, RATIO_SIDES, mutual_nearest_neighbors
 from trigpoint.kernels.nearest_neighbors import MutualMatches, accepted, two_nearest
 from trigpoint.matching.base import Matcher
-from trigpoint.settings import check_flag, check_number
+from trigpoint.settings import check_choice, check_flag, check_number
 from trigpoint.types import Features, Matches
 
 
@@ -22,10 +22,13 @@ class MutualNearestNeighborSettings:
     """For DISK: no ratio test, or 0.95 as its authors; for SIFT as COLMAP: angle, ratio 0.8, max_distance 0.7.
 
     The matchers of the visual localization benchmark, which PoSFeat's scripts offer too: mutual nearest neighbours (no
-    ratio), the symmetric ratio test (ratio 0.8, PoSFeat's 0.95, mutual off), and both (ratio, mutual on).
+    ratio), the symmetric ratio test (ratio 0.8, PoSFeat's 0.95, mutual off), and both (ratio, mutual on). That of the
+    ETH local feature benchmark: ratio 0.8 of the first side, at least 15 matches.
     """
 
     ratio: float | None = None  # nearest to second nearest, to stay below; null: no test
+    ratio_sides: str = "both"  # whose ratio is tested: both images', or that of the first one of a pair
+    min_matches: int = 0  # a pair with fewer has none
     distance: str = "euclidean"  # of unit descriptors, or angle in radians: what ratio and max_distance are about
     max_distance: float | None = None  # of a match; null: none
     mutual: bool = True  # off: only the ratio test, in both directions; keypoints of image 1 can have several matches
@@ -41,6 +44,10 @@ class MutualNearestNeighborSettings:
         if not self.mutual and self.ratio is None:
             raise SettingsError("mutual_nn: mutual is off and there is no ratio: every keypoint would have a match")
         self._check_full_matrix()
+        check_choice("mutual_nn", "ratio_sides", self.ratio_sides, RATIO_SIDES)
+        if self.ratio_sides == "first" and (not self.mutual or self.max_full_matrix is not None):
+            raise SettingsError("mutual_nn: ratio_sides first needs mutual, and no max_full_matrix")
+        check_number("mutual_nn", "min_matches", self.min_matches, 0)
         if self.distance not in DISTANCES:
             raise SettingsError(f"mutual_nn: distance must be one of {', '.join(DISTANCES)}, got '{self.distance}'")
         if self.backend not in BACKENDS:
@@ -77,12 +84,15 @@ class MutualNearestNeighbor(Matcher):
                 desc0,
                 desc1,
                 ratio=settings.ratio,
+                ratio_sides=settings.ratio_sides,
                 distance=settings.distance,
                 max_distance=settings.max_distance,
                 mutual=settings.mutual,
                 backend=settings.backend,
             )
-        return Matches(found.indices.cpu().numpy().astype(np.int32), found.similarity.cpu().numpy())
+        indices, similarity = found.indices.cpu().numpy().astype(np.int32), found.similarity.cpu().numpy()
+        count = len(indices) if len(indices) >= settings.min_matches else 0
+        return Matches(indices[:count], similarity[:count])
 
     def match_pairs(self, read: Callable[[str], Features], pairs: Sequence[tuple[str, str]]) -> Iterator[Matches]:
         """As `match` pair by pair; on the CPU several pairs at once, each on one thread.

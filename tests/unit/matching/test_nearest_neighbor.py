@@ -41,6 +41,43 @@ def test_settings_reach_the_tests() -> None:
     )
 
 
+def test_the_ratio_of_the_first_side_alone_is_the_one_of_the_eth_benchmark() -> None:
+    desc0, desc1 = unit(40, 0), np.concatenate([unit(40, 0) + 0.08 * unit(40, 7), unit(20, 8)]).astype(np.float32)
+    desc1 /= np.linalg.norm(desc1, axis=1, keepdims=True)
+    rivals = desc1[:10] + 0.09 * unit(10, 9)  # in image 0: they spoil the ratio of side 1 only
+    desc0 = np.concatenate([desc0, rivals / np.linalg.norm(rivals, axis=1, keepdims=True)])
+    distances = np.linalg.norm(desc0[:, None] - desc1[None], axis=2)
+    nearest0, nearest1 = distances.argmin(axis=1), distances.argmin(axis=0)
+    two = np.sort(distances, axis=1)[:, :2]
+    expected = [
+        (row, int(column))
+        for row, column in enumerate(nearest0)
+        if nearest1[column] == row and two[row, 0] / two[row, 1] < 0.8
+    ]
+    settings = {"ratio": 0.8, "ratio_sides": "first"}
+    found = create_matcher("mutual_nn", settings).match(features(desc0), features(desc1)).indices
+    assert found.tolist() == [list(pair) for pair in expected]
+    both = create_matcher("mutual_nn", {"ratio": 0.8}).match(features(desc0), features(desc1)).indices
+    assert {tuple(pair) for pair in both.tolist()} < set(expected)
+    least = {**settings, "min_matches": len(expected)}
+    assert len(create_matcher("mutual_nn", least).match(features(desc0), features(desc1))) == len(expected)
+    least["min_matches"] += 1
+    assert len(create_matcher("mutual_nn", least).match(features(desc0), features(desc1))) == 0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ratio": 0.8, "ratio_sides": "second"},
+        {"ratio": 0.8, "ratio_sides": "first", "mutual": False},
+        {"min_matches": -1},
+    ],
+)
+def test_settings_of_the_ratio_that_make_no_sense_are_refused(values: dict) -> None:
+    with pytest.raises(SettingsError, match="mutual_nn: "):
+        create_matcher("mutual_nn", values)
+
+
 def test_without_mutuality_several_keypoints_share_one() -> None:
     ends = unit(2, 2)
     first, second = features(np.repeat(ends[:1], 3, axis=0)), features(ends)
