@@ -26,11 +26,11 @@ from torch.nn import functional
 from trigpoint.datasets.images import load_image
 from trigpoint.datasets.tree import list_images
 from trigpoint.kernels.heap import keep_freed_memory
-from trigpoint.networks.posfeat_detection import DetectionInference
+from trigpoint.networks.posfeat_detection import ROWS, DetectionInference
 from trigpoint.networks.posfeat_inference import DescriptionInference, PosfeatMaps, sample_descriptors
 from trigpoint.networks.posfeat_keypoints import DetectionOptions, detect
-from trigpoint.networks.posfeat_net import KeypointDet, ResUNet, normalize_image
-from trigpoint.networks.preprocessing import to_tensor
+from trigpoint.networks.posfeat_net import KeypointDet, ResUNet
+from trigpoint.networks.preprocessing import normalize_image, to_tensor
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("TRIGPOINT_SHARED", ROOT.parent / "shared"))
@@ -185,7 +185,7 @@ def time_parts(form: Form, image: torch.Tensor, rounds: int, clock: Clock) -> di
         "fine head": lambda: description.describe(joined2),
         "detector at stride 4": lambda: detection.low_products(maps),
         "detector's image part": lambda: [
-            *(detection.image_part(channels_last), *(part.rows(row, row + 32) for row in range(0, HEIGHT, 32)))
+            *(detection.image_part(channels_last), *(part.rows(row, row + ROWS) for row in range(0, HEIGHT, ROWS)))
         ],
         "detector at full size": lambda: detection.logits(products, part),
         "keypoints": lambda: detect(scores, OPTIONS),

@@ -12,7 +12,8 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from trigpoint.networks.convolution import convolve
 
 TAPS = 3
 BLOCK = 64  # enlarged rows or columns that one product computes; its band of small ones is the matrix' inner side
@@ -84,7 +85,7 @@ class EnlargedConvolution:
         results = []
         for weight in self.rows:
             scaled = weight if scale is None else weight * scale[:, None, None]
-            taps = functional.conv2d(maps, scaled.contiguous(memory_format=torch.channels_last))
+            taps = convolve(maps, scaled.contiguous(memory_format=torch.channels_last))
             results.append(taps.permute(0, 2, 3, 1).reshape(height, TAPS * width, self.channels))
         return results
 

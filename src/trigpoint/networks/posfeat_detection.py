@@ -25,7 +25,7 @@ from trigpoint.networks.posfeat_net import KeypointDet
 
 NORM_EPS = 1e-5
 STATISTICS_EPS = 1e-12  # keeps the reciprocal of a constant channel's deviation finite
-ROWS = 32  # computed at a time; 640 columns of 128 channels are 10 MB
+ROWS = 16  # computed at a time; 640 columns of 128 channels are 5 MB
 STORED_PIXELS = 1 << 20  # of an image whose 128 channels are kept, 512 bytes a pixel
 HALO = 2  # pixels that 5x5 ones reach beyond their centre
 
@@ -82,7 +82,7 @@ class DetectionInference:
         source: Iterable[Tensor] = list(strips) if image_part.num_pixels <= STORED_PIXELS else strips
         mean, deviation = _statistics(strip.permute(2, 0, 1)[None] for strip in source)
         weights = self._last / deviation
-        return torch.cat([functional.leaky_relu_(strip - mean, self._slope) @ weights for strip in source])
+        return torch.cat([functional.leaky_relu_(strip.sub_(mean), self._slope) @ weights for strip in source])
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,20 @@
 """PoSFeat's description network for inference, and descriptors at keypoints.
 
 Exact up to rounding: batch normalisation goes into the weights before it; the coarse head, which only training reads,
-is left out; the decoder's convolutions of enlarged maps run at the small maps' resolution (see `enlarging`);
-descriptors are interpolated at the keypoints only.
+is left out; the decoder's convolutions of enlarged maps run at the small maps' resolution (see `enlarging`), those of
+joined maps as the sum of two, so that nothing is copied together; descriptors are interpolated at the keypoints only.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trigpoint.errors import ShapeError
+from trigpoint.networks.convolution import convolve
 from trigpoint.networks.enlarging import EnlargedConvolution
 from trigpoint.networks.posfeat_net import CELL_PX, STRIDE, ResUNet
 from trigpoint.networks.resnet import Bottleneck
@@ -42,7 +44,19 @@ class _Folded:
     stride: int = 1
 
     def __call__(self, maps: Tensor) -> Tensor:
-        return functional.conv2d(maps, self.weight, self.bias, self.stride, self.weight.shape[2] // 2)
+        return convolve(maps, self.weight, self.bias, stride=self.stride, padding=self.weight.shape[2] // 2)
+
+    def on_joined(self, first: Tensor, second: Tensor) -> Tensor:
+        """Of two maps as if they were one; two convolutions of half the depth take 5 to 25 % less time than one."""
+        padding = self.weight.shape[2] // 2
+        result = convolve(first, self._halves[0], self.bias, padding=padding)
+        return result.add_(convolve(second, self._halves[1], padding=padding))
+
+    @cached_property
+    def _halves(self) -> tuple[Tensor, Tensor]:
+        first, second = self.weight.chunk(2, dim=1)
+        form = torch.channels_last
+        return first.contiguous(memory_format=form), second.contiguous(memory_format=form)
 
 
 class DescriptionInference:
@@ -106,7 +120,7 @@ class DescriptionInference:
 
     def join(self, level: int, enlarged: Tensor, skip: Tensor) -> Tensor:
         """Enlarged map and the encoder's to (1, C, h, w)."""
-        return functional.elu_(self._join[level](torch.cat([enlarged, skip], dim=1)))
+        return functional.elu_(self._join[level].on_joined(enlarged, skip))
 
     def describe(self, decoded: Tensor) -> Tensor:
         """(1, 256, H/4, W/4) to (1, 128, H/4, W/4) float32."""
