@@ -86,6 +86,27 @@ def filled_vgg19(fill_weights: Callable, tmp_path_factory: pytest.TempPathFactor
     return path
 
 
+@pytest.fixture(scope="session")
+def still_patch2pix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of Patch2Pix that matches: random features, a consensus that enlarges scores, still regressors."""
+    import math
+
+    import torch
+
+    from trigpoint.networks.patch2pix_net import Patch2PixNet, RegressorConfig
+
+    torch.manual_seed(0)
+    state = Patch2PixNet(RegressorConfig()).state_dict()
+    for key in ("ncn.conv.0.weight", "ncn.conv.2.weight"):
+        state[key].zero_()[1, 0, 0, 1, 1, 1] = 100
+    for key in ("regress_mid.fc.6", "regress_fine.fc.6"):
+        state[f"{key}.weight"].zero_()
+        state[f"{key}.bias"].fill_(math.atanh(0.5))
+    path = tmp_path_factory.mktemp("patch2pix") / "still.pt"
+    torch.save(state, path)
+    return path
+
+
 @pytest.fixture
 def pair_method(monkeypatch: pytest.MonkeyPatch) -> str:
     """Name of a third party's pair method that is installed for the test, in this process and those it starts."""

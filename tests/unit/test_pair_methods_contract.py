@@ -1,6 +1,5 @@
 """What every pair method in the table promises; a further method gets these tests for nothing."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import torch
 from trigpoint.methods.base import METHODS, PairMethod, create_method
 from trigpoint.methods.conformance import PAIR_CHECKS, picture
 from trigpoint.networks.backbones.vgg import TAPS, Vgg19
-from trigpoint.networks.patch2pix_net import Patch2PixNet, RegressorConfig
 from trigpoint.networks.pump_net import PumpNet
 from trigpoint.networks.r2d2_net import STUDENT, PatchNet
 
@@ -30,23 +28,9 @@ def random_student() -> dict[str, torch.Tensor]:
     return PatchNet(STUDENT).state_dict()
 
 
-def still_patch2pix() -> dict[str, torch.Tensor]:
-    """Random features; a consensus that only enlarges scores, and regressors that move nothing and are sure."""
-    torch.manual_seed(0)
-    state = Patch2PixNet(RegressorConfig()).state_dict()
-    for key in ("ncn.conv.0.weight", "ncn.conv.2.weight"):
-        state[key].zero_()[1, 0, 0, 1, 1, 1] = 100
-    for key in ("regress_mid.fc.6", "regress_fine.fc.6"):
-        state[f"{key}.weight"].zero_()
-        state[f"{key}.bias"].fill_(math.atanh(0.5))
-    return state
-
-
 # Networks whose checkpoints cannot be fetched get random weights: the promises do not depend on them.
 STAND_INS: dict[str, Callable[[], dict[str, torch.Tensor]]] = {
     "pump-stytrf": random_pump,
-    "ncnet": still_patch2pix,
-    "patch2pix": still_patch2pix,
     "vgg19": random_vgg19,
     "gcm-student": random_student,
 }
@@ -57,11 +41,16 @@ PAIR_METHODS = [name for name, entry in METHODS.items() if entry.kind == "pair" 
 
 @pytest.fixture(scope="module", params=PAIR_METHODS)
 def method(
-    request: pytest.FixtureRequest, checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    checkpoint: Callable[[str], Path],
+    still_patch2pix: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> PairMethod:
     entry, settings = METHODS[request.param], {}
     for weights in entry.weights:
-        if weights in STAND_INS:
+        if weights in ("ncnet", "patch2pix"):
+            settings[entry.weights_setting] = str(still_patch2pix)
+        elif weights in STAND_INS:
             path = tmp_path_factory.mktemp("weights") / f"{weights}.pt"
             torch.save(STAND_INS[weights](), path)
             settings[WEIGHTS_SETTINGS.get((request.param, weights), entry.weights_setting)] = str(path)
