@@ -2,66 +2,16 @@
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from torchvision_models import torchvision_models
+from backbone_checkpoints import PEERS, build_peer, empty_checkpoint, without_heads
 from trigpoint.errors import SettingsError, WeightsError
 from trigpoint.networks.backbones import BACKBONES, backbone_entry, load_backbone
 from trigpoint.networks.backbones.vgg import fine_vgg19
 from trigpoint.storage.weights import WEIGHTS
-
-VGG_TAPS = ("2", "7", "12", "21", "30", "32")
-
-
-class Peer(NamedTuple):
-    """torchvision's network, the part of it that is run, and the modules in it whose outputs are the taps."""
-
-    builder: str
-    part: str
-    taps: tuple[str, ...]
-
-
-SEGMENTATION_TAPS = ("conv1", "layer1", "layer4")
-PEERS = {
-    "VGG19": Peer("vgg19", "features", VGG_TAPS),
-    "VGG19_BN": Peer("vgg19_bn", "features", ("3", "10", "17", "30", "43", "46")),
-    "COARSEVGG19": Peer("vgg19", "features", VGG_TAPS[1:]),
-    "RESNET18": Peer("resnet18", "", ("relu", "layer1", "layer2", "layer3")),
-    "RESNET50": Peer("resnet50", "", ("relu", "layer1", "layer2", "layer3")),
-    "RESNEXT50": Peer("resnext50_32x4d", "", ("relu", "layer1", "layer2", "layer3")),
-    "DEEPLABV3_RESNET50": Peer("segmentation.deeplabv3_resnet50", "backbone", SEGMENTATION_TAPS),
-    "FCN_RESNET50": Peer("segmentation.fcn_resnet50", "backbone", SEGMENTATION_TAPS),
-    "DEEPLABV3_MOBILE": Peer("segmentation.deeplabv3_mobilenet_v3_large", "backbone", ("1", "3", "6", "10", "15")),
-    "MOBILEV3": Peer("mobilenet_v3_large", "features", ("1", "3", "6", "11", "12")),
-    "EFFICIENTNETV2": Peer("efficientnet_v2_s", "features", ("1", "2", "3", "4", "5")),
-}
-HEADS = ("classifier.", "aux_classifier.")
-
-
-def build_peer(name: str) -> nn.Module:
-    """torchvision's network of a backbone's name without memory for its tensors; of plain ResNets without heads."""
-    builder = torchvision_models()
-    for attribute in PEERS[name].builder.split("."):
-        builder = getattr(builder, attribute)
-    given = {"weights_backbone": None} if "segmentation" in PEERS[name].builder else {}
-    with torch.device("meta"):
-        network = builder(weights=None, **given).eval()
-    if PEERS[name].part == "":
-        network.layer4 = network.fc = nn.Identity()
-    return network
-
-
-def empty_checkpoint(network: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a network but for its heads, which are large and never run; all zero."""
-    return {
-        key: torch.zeros(tensor.shape, dtype=tensor.dtype)
-        for key, tensor in network.state_dict().items()
-        if not key.startswith(HEADS)
-    }
 
 
 def tapped(root: nn.Module, taps: tuple[str, ...], images: Tensor) -> tuple[list[Tensor], int]:
@@ -93,8 +43,10 @@ def images_of(width: int, height: int) -> Tensor:
 @pytest.mark.parametrize("name", PEERS)
 def test_maps_are_torchvisions(name: str, fill_weights: Callable) -> None:
     peer, images = build_peer(name), images_of(96, 64)
-    filled = fill_weights(empty_checkpoint(peer))
+    filled = fill_weights(without_heads(empty_checkpoint(name)))
     peer.load_state_dict(filled, strict=False, assign=True)
+    if PEERS[name].part == "":
+        peer.fc = nn.Identity()
     with torch.inference_mode():
         expected, parameters = tapped(peer.get_submodule(PEERS[name].part), PEERS[name].taps, images)
         network = load_backbone(name, filled, "filled weights")
@@ -110,8 +62,13 @@ def test_maps_are_torchvisions(name: str, fill_weights: Callable) -> None:
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
 
 
+@pytest.mark.parametrize("name", PEERS)
+def test_torchvisions_whole_checkpoints_fit(name: str) -> None:
+    load_backbone(name, empty_checkpoint(name), "downloaded.pth")
+
+
 def test_taps_before_the_activation_keep_negative_values(fill_weights: Callable) -> None:
-    filled = fill_weights(empty_checkpoint(build_peer("VGG19")))
+    filled = fill_weights(without_heads(empty_checkpoint("VGG19")))
     images = images_of(32, 32)
     with torch.inference_mode():
         taps = load_backbone("VGG19", filled, "filled weights")(images)
@@ -144,7 +101,7 @@ def test_the_table_names_a_checkpoint_and_halves_from_map_to_map(name: str) -> N
     ],
 )
 def test_another_networks_checkpoint_is_refused(change: Callable, message: str) -> None:
-    tensors = empty_checkpoint(build_peer("RESNET18"))
+    tensors = empty_checkpoint("RESNET18")
     load_backbone("RESNET18", tensors, "own.pth")
     with pytest.raises(WeightsError, match=message) as refused:
         load_backbone("RESNET18", change(tensors), "own.pth")
@@ -152,7 +109,7 @@ def test_another_networks_checkpoint_is_refused(change: Callable, message: str) 
 
 
 def test_checkpoints_from_before_counters_load() -> None:
-    tensors = empty_checkpoint(build_peer("RESNET18"))
+    tensors = empty_checkpoint("RESNET18")
     load_backbone("RESNET18", {key: value for key, value in tensors.items() if "num_batches" not in key}, "old.pth")
 
 

@@ -6,73 +6,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from backbone_checkpoints import empty_checkpoint
 from trigpoint.errors import ShapeError, WeightsError
 from trigpoint.networks.backbones import BACKBONES, load_backbone
 from trigpoint.networks.backbones.base import Backbone
 from trigpoint.networks.backbones.stereo import CreStereo, DeepPrunerFast, PlainBlock, PsmNet, rename_psm
 
-Shapes = dict[str, tuple[int, ...]]
 NETWORKS: dict[str, Callable[[], Backbone]] = {"PSM": PsmNet, "DEEPPRUNER_FATS": DeepPrunerFast, "CRE": CreStereo}
 SIDE_PX = 256
-STAGES = {"layer1": (32, 32, 3), "layer2": (32, 64, 16), "layer3": (64, 128, 3), "layer4": (128, 128, 3)}
-
-
-def normalised(name: str, shape: tuple[int, ...]) -> Shapes:
-    """A convolution without bias and its batch normalisation, in a row."""
-    norm = {f"{name}.1.{part}": (shape[0],) for part in ("weight", "bias", "running_mean", "running_var")}
-    return {f"{name}.0.weight": shape, **norm, f"{name}.1.num_batches_tracked": ()}
-
-
-def pooled_pyramid_names(stem: list[str], conv1: str, branches: int, last: str, joined: int) -> Shapes:
-    """Tensors of PSMNet's and DeepPruner's feature parts, which differ in how they nest."""
-    shapes: Shapes = {}
-    for name, channels in zip(stem, (3, 32, 32), strict=True):
-        shapes |= normalised(f"firstconv.{name}", (32, channels, 3, 3))
-    for stage, (channels_in, channels, blocks) in STAGES.items():
-        for block in range(blocks):
-            before = channels_in if block == 0 else channels
-            shapes |= normalised(f"{stage}.{block}.{conv1}", (channels, before, 3, 3))
-            shapes |= normalised(f"{stage}.{block}.conv2", (channels, channels, 3, 3))
-        if stage in ("layer2", "layer3"):
-            shapes |= normalised(f"{stage}.0.downsample", (channels, channels_in, 1, 1))
-    for branch in range(5 - branches, 5):
-        shapes |= normalised(f"branch{branch}.1", (32, 128, 1, 1))
-    return {**shapes, **normalised("lastconv.0", (128, joined, 3, 3)), f"lastconv.{last}.weight": (32, 128, 1, 1)}
-
-
-def encoder_names() -> Shapes:
-    """Tensors of the encoder of CREStereo's port to PyTorch; its instance norms have none."""
-    convolutions = {"conv1": (64, 3, 7, 7), "conv2": (256, 128, 1, 1)}
-    for stage, (channels_in, channels) in {"layer1": (64, 64), "layer2": (64, 96), "layer3": (96, 128)}.items():
-        for block, before in enumerate((channels_in, channels)):
-            convolutions[f"{stage}.{block}.conv1"] = (channels, before, 3, 3)
-            convolutions[f"{stage}.{block}.conv2"] = (channels, channels, 3, 3)
-            convolutions[f"{stage}.{block}.downsample.0"] = (channels, before, 1, 1)
-    return {
-        name: size
-        for key, shape in convolutions.items()
-        for name, size in ((f"{key}.weight", shape), (f"{key}.bias", shape[:1]))
-    }
-
-
-NAMES = {
-    "PSM": pooled_pyramid_names(["0", "2", "4"], "conv1.0", 4, "2", 64 + 128 + 4 * 32),
-    "DEEPPRUNER_FATS": pooled_pyramid_names(["0", "1", "2"], "conv1", 3, "1", 128 + 128 + 3 * 32),
-    "CRE": encoder_names(),
-}
 PREFIX = {"PSM": "feature_extraction.", "DEEPPRUNER_FATS": "feature_extraction.", "CRE": "fnet."}
-
-
-def empty_part(name: str) -> dict[str, Tensor]:
-    """Zeros under the names of a published feature part."""
-    kinds = {True: torch.int64, False: torch.float32}
-    return {key: torch.zeros(shape, dtype=kinds[shape == ()]) for key, shape in NAMES[name].items()}
 
 
 @pytest.fixture(scope="module")
 def published(fill_weights: Callable) -> Callable[[str], dict[str, Tensor]]:
     """Stand-in weights under the names of a published feature part."""
-    return lambda name: fill_weights(empty_part(name))
+    return lambda name: fill_weights(empty_checkpoint(name))
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +61,7 @@ def test_whole_and_cut_checkpoints_load_under_their_published_names(name: str, p
 @pytest.mark.parametrize("name", NETWORKS)
 def test_names_under_another_prefix_are_refused(name: str) -> None:
     """The original loads DeepPruner's without asking whether anything fits, and then has random weights."""
-    wrong = {"model." + key: tensor for key, tensor in empty_part(name).items()}
+    wrong = {"model." + key: tensor for key, tensor in empty_checkpoint(name).items()}
     with pytest.raises(WeightsError, match=r"own\.tar is no checkpoint of .*expected a tensor") as refused:
         load_backbone(name, {"state_dict": wrong}, "own.tar")
     assert "\n" not in str(refused.value)
@@ -121,9 +69,9 @@ def test_names_under_another_prefix_are_refused(name: str) -> None:
 
 def test_one_stereo_networks_checkpoint_does_not_fit_the_other() -> None:
     with pytest.raises(WeightsError, match=r"own\.tar is no checkpoint of PSMNet"):
-        load_backbone("PSM", empty_part("DEEPPRUNER_FATS"), "own.tar")
+        load_backbone("PSM", empty_checkpoint("DEEPPRUNER_FATS"), "own.tar")
     with pytest.raises(WeightsError, match=r"own\.tar is no checkpoint of DeepPruner"):
-        load_backbone("DEEPPRUNER_FATS", empty_part("PSM"), "own.tar")
+        load_backbone("DEEPPRUNER_FATS", empty_checkpoint("PSM"), "own.tar")
 
 
 @pytest.mark.parametrize("name", ["PSM", "DEEPPRUNER_FATS"])
