@@ -4,8 +4,8 @@ The peer is the release's schedule written plainly: networks layer by layer, the
 stack of its 16 parts, the 4D convolutions as three 3D ones for each row, softmax over the volume, sorted unique rows,
 windows by one look-up a level, regressors in groups of 1200. At 480x360 its 4D network must take about 2 s on two quiet
 cores (4.9 s of processor time); more is an error here, not a gain there. Every round runs both forms on the same pair,
-with nothing kept from earlier ones. Weights are random, with a consensus that passes scores on, so that matches are many.
-Memory is the peak of the resident set of a process of its own. Writes bench/results/patch2pix_inference.json.
+with nothing kept from earlier ones. Weights are random, with a consensus that passes scores on, so that matches are
+many. Memory is the peak of the resident set of a process of its own. Writes bench/results/patch2pix_inference.json.
 """
 
 import argparse
