@@ -11,7 +11,16 @@ import numpy as np
 from trigpoint.errors import DataError
 from trigpoint.localization.absolute_pose import PoseEstimate, estimate_pose, point_matches
 from trigpoint.localization.covisibility import covisibility_clusters
-from trigpoint.localization.query import Map, Outcome, Query, batches, query_camera, read_map, without_pose
+from trigpoint.localization.query import (
+    Map,
+    Outcome,
+    Query,
+    batches,
+    query_camera,
+    read_map,
+    without_pairs,
+    without_pose,
+)
 from trigpoint.localization.registration import register_queries
 from trigpoint.localization.settings import LocalizationSettings
 from trigpoint.log import progress
@@ -85,7 +94,7 @@ def localize(query: Query, scene: Map, settings: LocalizationSettings) -> Outcom
     """Pose of one query; of several covisibility clusters the one with most inliers (then the larger) is kept."""
     row: dict[str, Any] = {"name": query.image.name, "split": query.image.split}
     if not query.indices:
-        return Outcome({**row, "status": "no pairs", "num_matches": 0, "num_inliers": 0, "references": []})
+        return without_pairs(row)
     camera = query_camera(query.image, settings)
     clusters = [list(query.indices)]
     if settings.covisibility_clustering:

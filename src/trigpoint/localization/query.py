@@ -52,6 +52,12 @@ def read_map(model: Path) -> Map:
     )
 
 
+def without_pairs(row: dict[str, Any]) -> Outcome:
+    """Outcome of a query that no image of the map was retrieved or listed for."""
+    status = {"status": "no pairs", "reason": "no image of the map was retrieved or listed for it"}
+    return Outcome({**row, **status, "num_matches": 0, "num_inliers": 0, "references": []})
+
+
 def without_pose(camera: Camera | None, num_matches: int, least: int) -> dict[str, str]:
     """Status and reason of a query without a pose."""
     if camera is None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from trigpoint.geometry.pixels import to_colmap
 from trigpoint.localization.absolute_pose import point_matches
-from trigpoint.localization.query import Map, Outcome, Query, batches, query_camera, without_pose
+from trigpoint.localization.query import Map, Outcome, Query, batches, query_camera, without_pairs, without_pose
 from trigpoint.localization.settings import LocalizationSettings
 from trigpoint.storage import colmap
 from trigpoint.types import Camera
@@ -115,7 +115,7 @@ def _row(item: _Verified, scene: Map, settings: LocalizationSettings) -> dict[st
     image = item.query.image
     row: dict[str, Any] = {"name": image.name, "split": image.split}
     if not item.query.indices:
-        return {**row, "num_matches": 0, "num_inliers": 0, "references": [], "status": "no pairs"}
+        return without_pairs(row).row
     matches = point_matches(list(item.matches), item.matches, scene.points_of_reference)
     row |= {"num_matches": len(matches), "num_inliers": 0, "references": list(item.matches)}
     if item.camera is None or len(matches) < settings.register_min_num_inliers:

@@ -113,6 +113,7 @@ def test_a_query_without_pairs_has_no_pose(scene: SyntheticRun, model: Path, tmp
     errors, rows = localize(scene, model, tmp_path, pairs=pairs)
     assert sorted(errors) == [QUERY1]
     assert [row["status"] for row in rows] == ["no pairs", "localized"]
+    assert rows[0]["reason"] == "no image of the map was retrieved or listed for it"
 
 
 @pytest.mark.parametrize(("count", "status"), [(0, "too few matches"), (8, "too few matches"), (40, "failed")])

@@ -80,6 +80,7 @@ def test_a_query_does_not_depend_on_the_others(scene, model, tmp_path):
         texts.append([line for line in (folder / "poses.txt").read_text().splitlines() if QUERY1 in line])
     assert texts[0] == texts[1] != []
     assert next((row["status"], row["num_matches"]) for row in rows) == ("no pairs", 0)
+    assert "retrieved or listed" in next(row["reason"] for row in rows)
 
 
 @pytest.mark.parametrize(
