@@ -56,23 +56,24 @@ class HierarchicalMatcher:
         self._ratios, self._up_sample = settings.ratio_th, settings.up_sample
         assert settings.bidirectional is not None and settings.fine_ratio is not None
         self._bidirectional, self._fine_ratio = settings.bidirectional, settings.fine_ratio
+        # what a deep cell at the border sees most is the border: such cells are alike wherever the camera looks
+        self._border_cells = settings.border_cells or 0
 
     def match(self, view0: View, view1: View, H_init: NDArray[np.float64] | None = None) -> GcmResult:
         """Matches; with a plane that is given (first view from second), the first dense step is not made."""
         stages: list[CellMatches] = []
         believed = H_init
         if self._settings.enable_two_stage and H_init is None:
-            stages.append(self._dense(self.maps.coarsest(view0), self.maps.coarsest(view1), self._ratios[-1]))
+            maps = self.maps.coarsest(view0), self.maps.coarsest(view1)
+            stages.append(self._dense(*maps, self._ratios[-1], max(1, self._border_cells)))
             believed = self._plane(stages[0], view1)
         target = view1 if believed is None else View(warp(view1.pixels, believed, view0.size))
         H = np.eye(3) if believed is None else believed
         stages += self._descend(view0, target)
         return self._result(stages, H, view0, view1)
 
-    def _dense(self, map0: Tensor, map1: Tensor, ratio: float) -> CellMatches:
-        return match_dense(
-            map0, map1, ratio=ratio, bidirectional=self._bidirectional, border_cells=self._settings.border_cells
-        )
+    def _dense(self, map0: Tensor, map1: Tensor, ratio: float, border_cells: int) -> CellMatches:
+        return match_dense(map0, map1, ratio=ratio, bidirectional=self._bidirectional, border_cells=border_cells)
 
     def _plane(self, matches: CellMatches, view1: View) -> NDArray[np.float64] | None:
         """The homography of coarse matches; None if it cannot be believed."""
@@ -90,7 +91,7 @@ class HierarchicalMatcher:
     def _descend(self, view0: View, view1: View) -> list[CellMatches]:
         """The dense step and all refinements."""
         maps0, maps1 = self.maps.pyramid(view0), self.maps.pyramid(view1)
-        stages = [self._dense(maps0[-2], maps1[-2], self._ratios[-2])]
+        stages = [self._dense(maps0[-2], maps1[-2], self._ratios[-2], self._border_cells)]
         for level in range(len(maps0) - 3, -1, -1):
             samplers = map_sampler(maps0[level]), map_sampler(maps1[level])
             stages.append(self._refine(stages[-1], *samplers, self._ratios[level]))
@@ -119,5 +120,5 @@ class HierarchicalMatcher:
         else:
             inside = (xy0 <= np.array(view0.size) - HALF_PIXEL).all(axis=1)
             inside &= ((xy1 >= -HALF_PIXEL) & (xy1 <= np.array(view1.size) - HALF_PIXEL)).all(axis=1)
-        scores = (last.similarity * (1 - last.ratio)).clamp_min(0).cpu().numpy()
+        scores = (last.similarity * (1 - last.ratio)).clamp(0, 1).cpu().numpy()
         return GcmResult(xy0[inside], xy1[inside], scores[inside], H, tuple(stages))

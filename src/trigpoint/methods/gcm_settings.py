@@ -40,7 +40,7 @@ class GcmSettings:
     bidirectional: bool | None = None  # ratios are tested in both directions; true
     resize: int | None = None  # px of the shorter side, in place of resize_px; smaller photographs stay
     resize_px: int | None = 1024  # px of the longer side; smaller photographs stay; null: never resized
-    border_cells: int = 1  # matches of so many outermost rows and columns of coarse cells are dropped
+    border_cells: int | None = None  # matches of so many outermost coarse cells are dropped; 0; 1 for the homography
     max_matches: int | None = None  # the best; null: all
     cache_mib: int = 1024  # of maps, kept for further pairs of the same images
     legacy: bool = False  # as the release, mistakes included
@@ -78,6 +78,7 @@ class GcmSettings:
             ("down_sample", ONLY_DOWN_SAMPLE),
             ("enable_two_stage", True),
             ("bidirectional", True),
+            ("border_cells", 1 if self.legacy else 0),
         )
         for key, value in defaults:
             if getattr(self, key) is None:
