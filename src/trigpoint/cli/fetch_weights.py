@@ -26,8 +26,8 @@ def run(args: argparse.Namespace) -> None:
     if args.list:
         for name, entry in WEIGHTS.items():
             state = "in the cache" if cached_path(name).is_file() else "not fetched"
-            megabytes = entry.size_bytes / 1e6
-            sys.stdout.write(f"{name}\t{state}\t{megabytes:.1f} MB\t{entry.description}\t{entry.licence}\n")
+            size = f"{entry.size_bytes / 1e6:.1f} MB" if entry.size_bytes else "size unknown"
+            sys.stdout.write(f"{name}\t{state}\t{size}\t{entry.description}\t{entry.licence}\n")
         return
     if not args.names:
         raise WeightsError(f"name a checkpoint: {', '.join(WEIGHTS)}")

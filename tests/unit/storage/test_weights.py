@@ -141,7 +141,8 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> Non
 def test_command_takes_a_file_lists_and_refuses(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch-weights", "toy", "--file", str(toy)]) == 0
     assert main(["fetch-weights", "--list"]) == 0
-    assert "toy\tin the cache" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "toy\tin the cache" in listed and "vgg19\tnot fetched\tsize unknown\t" in listed
     assert main(["fetch-weights", "toyy"]) == 2
     assert "did you mean 'toy'?" in capsys.readouterr().err
     assert main(["fetch-weights", "toy", "disk-depth", "--file", str(toy)]) == 2
