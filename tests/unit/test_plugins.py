@@ -14,11 +14,10 @@ ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/plugins.md").read_text()
 
 
-def test_the_configuration_of_the_page_is_valid(pair_method: str) -> None:
+def test_the_configurations_of_the_page_are_valid(pair_method: str) -> None:
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    (example,) = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
-    run = yaml.safe_load(example)["run_settings"]["mine"]
-    config["run_settings"]["mine"] = {**run, "method": pair_method}
+    mine, other = (yaml.safe_load(text)["run_settings"] for text in re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL))
+    config["run_settings"] |= {"mine": {**mine["mine"], "method": pair_method}, **other}
     settings.validate(config, ROOT / "rules/config.schema.yaml")
 
 
