@@ -39,7 +39,8 @@ class Workspace:
     def use_shipped_configuration(self) -> None:
         """The repository's config.yaml, with the demo's root as seen from this folder."""
         values = yaml.safe_load((ROOT / "config.yaml").read_text())
-        values["datasets"]["demo"]["root"] = str(ROOT / values["datasets"]["demo"]["root"])
+        for dataset in ("demo", "relative_pose"):
+            values["datasets"][dataset]["root"] = str(ROOT / values["datasets"][dataset]["root"])
         self.config = values
 
     @property

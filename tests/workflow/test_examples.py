@@ -27,10 +27,14 @@ def test_the_command_of_an_example_is_planned(workspace, example: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "dataset", ["demo", "aachen", "aachen_v1_1", "eth_lfb_fountain", "eth_lfb_herzjesu", "eth_lfb"]
+    "dataset",
+    [
+        *("demo", "aachen", "aachen_v1_1", "eth_lfb_fountain", "eth_lfb_herzjesu", "eth_lfb"),
+        *("relative_pose", "megadepth_1500", "imc_phototourism"),
+    ],
 )
 def test_a_shipped_dataset_is_planned(workspace, dataset: str) -> None:
     workspace.use_shipped_configuration()
     jobs = planned(workspace, f"results/{dataset}")
     assert jobs["prepare"] >= 1
-    assert jobs["fetch"] == jobs["prepare"] - (dataset == "demo")
+    assert jobs["fetch"] == jobs["prepare"] - (dataset in ("demo", "relative_pose"))
