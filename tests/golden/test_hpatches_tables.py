@@ -9,7 +9,7 @@ import yaml
 
 from miniature_hpatches import write_cache
 from trigpoint.evaluation.hpatches_cache import read_cached
-from trigpoint.report.hpatches import D2NET, D2NET_SPLITS
+from trigpoint.report.hpatches_columns import D2NET, D2NET_SPLITS
 from trigpoint.report.hpatches_texts import mma_text, posfeat_text
 from trigpoint.report.tables import lookup, write_number
 

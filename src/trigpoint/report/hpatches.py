@@ -11,83 +11,27 @@ from trigpoint.evaluation.hpatches_ime import text_table
 from trigpoint.report import tables
 from trigpoint.report.benchmark import BenchmarkReport
 from trigpoint.report.charts import Series, line_chart, run_color
+from trigpoint.report.hpatches_columns import (
+    D2NET,
+    D2NET_SPLITS,
+    HOMOGRAPHY,
+    IME,
+    MATCHING,
+    SPLITS,
+    WITHIN,
+)
 from trigpoint.report.hpatches_texts import mma_text, posfeat_text
 from trigpoint.report.tables import Column
 from trigpoint.storage.csv_files import csv_text
 
-SPLITS = {"overall": "all", "illumination": "illum.", "viewpoint": "viewp."}
 CURVE_PX = range(1, 11)
 MAX_SEQUENCE_COLUMNS = 12  # beyond, sequences.csv is easier to read
+TOOLBOX = "Image-matching toolbox"
 NOTE = (
     "Accuracies are shares of a pair's matches within so many pixels of where the true homography puts them, averaged"
     " over the pairs; a pair without matches counts as 0, as does one with an image that cannot be used. Published and"
     " cached rows are of all 108 sequences, in 540 pairs."
 )
-_MMA = "mean over the pairs of the share of matches within"
-_CORNERS = "homographies whose corners are off by at most"
-
-D2NET = (
-    Column("overall/pairs", "pairs"),
-    Column("features/mean", "features", 1, help="of an image, mean"),
-    Column("overall/matches", "matches", 1, help="of a pair, mean"),
-    *(Column(f"overall/accuracy/{t}", f"MMA@{t}", 4, "most", help=f"{_MMA} {t} px") for t in (1, 2, 3, 5, 10)),
-    *(
-        Column(f"{split}/score", f"score {title}", 3, "most", help="PoSFeat's MMAscore: small thresholds weigh more")
-        for split, title in SPLITS.items()
-    ),
-)
-D2NET_SPLITS = tuple(
-    Column(f"{split}/{key}", f"{SPLITS[split]} {title}", decimals, best, help=note)  # type: ignore[arg-type]
-    for split in ("illumination", "viewpoint")
-    for key, title, decimals, best, note in (
-        ("matches", "matches", 1, "", "of a pair, mean"),
-        *((f"accuracy/{t}", f"@{t}", 4, "most", f"{_MMA} {t} px") for t in (1, 2, 3, 5, 10)),
-    )
-)
-MATCHING = (
-    Column("matching/overall/pairs", "pairs"),
-    Column("features/mean", "features", help="of both images of a pair, mean"),
-    Column("matching/overall/matches", "matches", help="of a pair, mean"),
-    *(
-        Column(f"matching/{split}/accuracy/{t}", f"{title} @{t}", 4, "most", help=f"{_MMA} {t} px")
-        for split, title in SPLITS.items()
-        for t in (1, 3, 5, 10)
-    ),
-)
-HOMOGRAPHY = (
-    Column("homography/overall/failed", "failed", best="least", help="pairs without an estimate"),
-    *(
-        Column(f"homography/{split}/accuracy/{t}", f"{title} @{t}", 3, "most", help=f"share of {_CORNERS} {t} px")
-        for split, title in SPLITS.items()
-        for t in (1, 3, 5, 10)
-    ),
-    *(
-        Column(f"homography/overall/auc_percent/{t}", f"AUC@{t} %", 1, "most", help=f"area under the recall to {t} px")
-        for t in (1, 3, 5, 10)
-    ),
-)
-IME = {
-    "mma": (
-        Column("mma/overall/pairs", "pairs"),
-        Column("mma/overall/features", "features", 1, help="of both images of a pair, mean"),
-        Column("mma/overall/matches", "matches", 1, help="of a pair, mean"),
-        *(
-            Column(f"mma/{split}/accuracy/{t}", f"{title} @{t}", 2, "most", help=f"{_MMA} {t} px")
-            for split, title in SPLITS.items()
-            for t in (1, 3, 5, 10)
-        ),
-        Column("mma/overall/auc_percent", "AUC %", 1, "most", help="under the curve over all pairs, 1 to 10 px"),
-    ),
-    "homography": (
-        Column("homography/overall/inliers", "inliers", 1, help="of a pair, mean"),
-        *(
-            Column(f"homography/{split}/accuracy/{t}", f"{title} @{t}", 2, "most", help=f"share of {_CORNERS} {t} px")
-            for split, title in SPLITS.items()
-            for t in (1, 3, 5, 10)
-        ),
-        Column("homography/overall/auc_percent", "AUC %", 1, "most", help="under the curve over all pairs, 1 to 10 px"),
-    ),
-}
 
 
 def report(metrics: dict[str, Any], colors: dict[str, str], cached: Sequence[Path]) -> BenchmarkReport:
@@ -192,13 +136,14 @@ def d2net_tables(
     note = f"Matches: {kinds}." + (f" Features: the strongest {top_k.pop()} of an image." if top_k else "")
     names = list(dict.fromkeys(name for section in values.values() for name in section["sequences"]))
     by_sequence = tuple(
-        Column(f"sequences/{name}/accuracy/3", name, 3, "most", help=f"{_MMA} 3 px, pairs of {name}") for name in names
+        Column(f"sequences/{name}/accuracy/3", name, 3, "most", help=f"{WITHIN} 3 px, pairs of {name}")
+        for name in names
     )
     found = []
-    for title, columns in (("D2-Net's protocol", D2NET), ("D2-Net's protocol, by kind of sequence", D2NET_SPLITS)):
+    for title, columns in (("D2-Net", D2NET), ("D2-Net, by kind of sequence", D2NET_SPLITS)):
         found += _table(title, note, columns, values, "d2net", colors, _further(columns, "d2net", published, cached))
     if len(names) <= MAX_SEQUENCE_COLUMNS:
-        found += _table("D2-Net's protocol, MMA@3 of each sequence", note, by_sequence, values, "d2net", colors)
+        found += _table("D2-Net, MMA@3 of each sequence", note, by_sequence, values, "d2net", colors)
     return found
 
 
@@ -213,14 +158,18 @@ def immatch_tables(
         values = {run: own["scores"][threshold] for run, own in sections.items() if threshold in own["scores"]}
         first = next(iter(sections.values()))
         where = "" if threshold == "0" else f", scores of at least {threshold}"
-        note = f"Errors in {first['frame']}." + (" Divided by 52 and 56 sequences." if first["legacy"] else "")
+        frame = f"Errors in {first['frame']}." + (" Divided by 52 and 56 sequences." if first["legacy"] else "")
+        solver = f"{frame} Estimator: {first['solver']}; it moves these numbers, and published ones may have another."
         in_toolbox = {name: {"features": own["features"], "matching": own} for name, own in cached.items()}
         section = f"immatch/scores/{threshold}"
-        further = _further(MATCHING, "immatch", published, in_toolbox)
-        found += _table(f"Toolbox' protocol, matching{where}", note, MATCHING, values, section, colors, further)
-        note = f"{note} Estimator: {first['solver']}; it moves these numbers, and published ones may have another."
-        further = _further(HOMOGRAPHY, "immatch", published, {})
-        found += _table(f"Toolbox' protocol, homographies{where}", note, HOMOGRAPHY, values, section, colors, further)
+        for part, columns in MATCHING.items():
+            further = _further(columns, "immatch", published, in_toolbox)
+            title = f"{TOOLBOX}, matching {part}{where}"
+            found += _table(title, frame, columns, values, section, colors, further)
+        for part, columns in HOMOGRAPHY.items():
+            further = _further(columns, "immatch", published, {})
+            title = f"{TOOLBOX}, homographies {part}{where}"
+            found += _table(title, solver, columns, values, section, colors, further)
     return found
 
 
@@ -229,13 +178,17 @@ def ime_tables(
 ) -> list[dict[str, Any]]:
     """Matching and homographies as DFM and GCM report them."""
     values = _sections(runs, "ime")
+    if not values:
+        return []
+    legacy = any(section["legacy"] for section in values.values())
+    as_published = " As published: x and y of the corners are exchanged, and the last pair is left out."
+    notes = {"mma": "", "homography": f"Estimator: {next(iter(values.values()))['solver']}."}
     found = []
-    for title, key in (("IME's protocol, matching", "mma"), ("IME's protocol, homographies", "homography")):
-        note = "" if key == "mma" else f"Estimator: {next(iter(values.values()))['solver']}." if values else ""
-        if any(section["legacy"] for section in values.values()):
-            note += " As published: x and y of the corners are exchanged, and the last pair is left out."
-        further = _further(IME[key], "ime", published, {})
-        found += _table(title, note, IME[key], values, "ime", colors, further)
+    for title, key in (("matching", "mma"), ("homographies", "homography")):
+        note = notes[key] + (as_published if legacy else "")
+        for part, columns in IME[key].items():
+            further = _further(columns, "ime", published, {})
+            found += _table(f"IME, {title} {part}", note, columns, values, "ime", colors, further)
     return found
 
 
