@@ -1,9 +1,10 @@
 """Patch2Pix for inference: batch norms folded into convolutions and linear layers, channels last, windows in batches.
 
-On a processor the second convolution of the published regressors goes through `TiledConvolution`.
+On a processor the convolutions of the published regressors go through `CellConvolution`, of which the finer levels are
+the rest, and `TiledConvolution`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -11,10 +12,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trigpoint.networks.cell_convolution import KERNEL_PX, STRIDE, CellConvolution
 from trigpoint.networks.patch2pix_net import Regressor, decode
 from trigpoint.networks.patch2pix_windows import WindowSource, read_windows
 from trigpoint.networks.resnet import BasicBlock
-from trigpoint.networks.resnet34 import COMPUTED_STAGES, ResNet34, check_sides
+from trigpoint.networks.resnet34 import (
+    CELL_PX,
+    COMPUTED_STAGES,
+    LEVEL_CHANNELS,
+    LEVEL_STRIDES,
+    ResNet34,
+    check_sides,
+)
 from trigpoint.networks.tiled_convolution import MAP_PX, TiledConvolution
 
 WINDOWS_AT_ONCE = {"cpu": 64, "cuda": 1200}
@@ -72,7 +81,7 @@ class RegressorInference:
     def __init__(self, network: Regressor, device: torch.device) -> None:
         self.config, self.window_px = network.config, network.window_px
         self._device = device
-        self._joined = self.config.feat_comb == "pre"
+        self._windows = _WindowConvolution(network, device)
         self._convolutions = list(_convolutions(network, device))
         *hidden, last = [layer for layer in network.fc.children() if isinstance(layer, nn.Linear)]
         norms = [layer for layer in network.fc.children() if isinstance(layer, nn.BatchNorm1d)]
@@ -99,36 +108,72 @@ class RegressorInference:
     def raw(self, source0: WindowSource, source1: WindowSource, matches: Float[Tensor, "N 4"]) -> Tensor:
         """(N, 5): what `decode` takes."""
         count = WINDOWS_AT_ONCE.get(self._device.type, WINDOWS_AT_ONCE["cuda"])
-        found = [self._raw(source0, source1, matches[i : i + count]) for i in range(0, len(matches), count)]
+        found = [self._raw((source0, source1), matches[i : i + count]) for i in range(0, len(matches), count)]
         return torch.cat(found) if found else matches.new_zeros(0, 5)
 
-    def _raw(self, source0: WindowSource, source1: WindowSource, matches: Tensor) -> Tensor:
-        side, channels = self.window_px, self.config.window_channels
-        windows = matches.new_empty(len(matches), side, side, 2 * channels)
-        read_windows(source0, matches[:, :2], side, windows[..., :channels])
-        read_windows(source1, matches[:, 2:], side, windows[..., channels:])
-        maps = windows.permute(0, 3, 1, 2)  # channels last in memory
-        if self._joined:
-            values = self._convolved(maps)
-        else:
-            values = torch.cat([self._convolved(maps[:, :channels]), self._convolved(maps[:, channels:])], dim=1)
+    def _raw(self, sources: tuple[WindowSource, WindowSource], matches: Tensor) -> Tensor:
+        values = torch.cat([self._pooled(maps) for maps in self._windows.maps(sources, matches)], dim=1)
         for weight, bias in self._linear[:-1]:
             values = functional.linear(values, weight, bias).relu_()
         return functional.linear(values, *self._linear[-1])
 
-    def _convolved(self, maps: Tensor) -> Tensor:
-        """(N, D): the convolutions, the ReLU and the largest of the map."""
+    def _pooled(self, maps: Tensor) -> Tensor:
+        """(N, D): the further convolutions, the ReLU and the largest of the map."""
         for convolution in self._convolutions:
             maps = convolution(maps)
         return maps.amax(dim=(2, 3)).relu_()
 
 
+class _WindowConvolution:
+    """The first convolution, from the pyramids: of both images' windows together, or of each alone (`post`)."""
+
+    def __init__(self, network: Regressor, device: torch.device) -> None:
+        config, self._window_px = network.config, network.window_px
+        conv, norm = network.conv[0], network.conv[1]
+        assert isinstance(conv, nn.Conv2d)
+        weight, self._bias = (tensor.to(device) for tensor in fold(conv, norm))
+        self._stride, self._joined = conv.stride[0], config.feat_comb == "pre"
+        self._num_levels = len(config.feat_idx)
+        self._of_cells: list[CellConvolution] = []
+        channels = config.window_channels
+        coarsest = config.feat_idx[-1]
+        geometry = (conv.kernel_size[0], self._stride, self._window_px % 2)
+        fits = len(config.feat_idx) > 1 and LEVEL_STRIDES[coarsest] == CELL_PX and geometry == (KERNEL_PX, STRIDE, 0)
+        if device.type == "cpu" and fits:
+            self._num_levels -= 1
+            channels -= LEVEL_CHANNELS[coarsest]
+            parts = weight.split([channels, LEVEL_CHANNELS[coarsest]] * (2 if self._joined else 1), dim=1)
+            self._of_cells = [CellConvolution(part, self._window_px, CELL_PX) for part in parts[1::2]]
+            weight = torch.cat(parts[0::2], dim=1)
+        self._channels = channels
+        self._weight = weight.contiguous(memory_format=torch.channels_last)
+
+    def maps(self, sources: tuple[WindowSource, WindowSource], matches: Tensor) -> list[Tensor]:
+        """(N, O, h, w) of both images, or of each of them."""
+        if self._joined:
+            return [self._convolved(sources, [matches[:, :2], matches[:, 2:]])]
+        return [self._convolved(sources[i : i + 1], [matches[:, 2 * i : 2 * i + 2]]) for i in (0, 1)]
+
+    def _convolved(self, sources: Sequence[WindowSource], positions: list[Tensor]) -> Tensor:
+        side, channels = self._window_px, self._channels
+        windows = positions[0].new_empty(len(positions[0]), side, side, channels * len(sources))
+        for number, (source, xy) in enumerate(zip(sources, positions, strict=True)):
+            part = windows[..., number * channels : (number + 1) * channels]
+            read_windows(source, xy, side, part, self._num_levels)
+        maps = functional.conv2d(windows.permute(0, 3, 1, 2), self._weight, self._bias, self._stride, 1)
+        maps = maps.contiguous(memory_format=torch.channels_last)
+        for of_cells, source, xy in zip(self._of_cells, sources, positions, strict=False):
+            of_cells.add_to(maps, source, self._num_levels, xy)
+        return maps
+
+
 def _convolutions(network: Regressor, device: torch.device) -> Iterator[Callable[[Tensor], Tensor]]:
-    """A regressor's convolutions with their norms."""
-    side = network.window_px
+    """A regressor's convolutions after the first, with their norms."""
+    first, *sizes = network.config.conv_sizes(network.window_px)
+    side = first
     norms = [layer for layer in network.conv.children() if isinstance(layer, nn.BatchNorm2d)]
     layers = [layer for layer in network.conv.children() if isinstance(layer, nn.Conv2d)]
-    for layer, norm, side_out in zip(layers, norms, network.config.conv_sizes(side), strict=True):
+    for layer, norm, side_out in zip(layers[1:], norms[1:], sizes, strict=True):
         weight, bias = _placed(fold(layer, norm), device)
         stride = layer.stride[0]
         if device.type == "cpu" and side == MAP_PX and (*weight.shape[2:], stride) == (3, 3, 1):

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from trigpoint.networks.resnet34 import LEVEL_CHANNELS, LEVEL_STRIDES, NORM_FLOOR
+from trigpoint.networks.resnet34 import LEVEL_STRIDES, NORM_FLOOR
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,14 @@ class WindowSource:
 
     Attributes:
         rows: for each level in use (h_l * w_l, C_l), raster order.
-        cells: for each level (H,) and (W,) int64: the row's and the column's cell that a pixel is in.
+        widths: w_l of each level.
+        cells: for each level (H,) and (W,) int64: the row and the column of the cell that a pixel is in.
         inverse_norms: (H, W).
         size: (width, height) of the network's image.
     """
 
     rows: tuple[Tensor, ...]
+    widths: tuple[int, ...]
     cells: tuple[tuple[Tensor, Tensor], ...]
     inverse_norms: Float32[Tensor, "H W"]
     size: tuple[int, int]
@@ -54,41 +56,44 @@ def window_source(levels: list[Tensor], feat_idx: tuple[int, ...]) -> WindowSour
         rows.append(maps.permute(1, 2, 0).reshape(-1, maps.shape[0]))
         cells.append((row_of, column_of))
         squares += maps.square().sum(dim=0)[row_of[:, None], column_of]
-    cells = [
-        (row_of * levels[level].shape[3], column_of) for (row_of, column_of), level in zip(cells, feat_idx, strict=True)
-    ]
-    return WindowSource(tuple(rows), tuple(cells), torch.rsqrt(squares + NORM_FLOOR), (width, height))
+    widths = tuple(levels[level].shape[3] for level in feat_idx)
+    return WindowSource(tuple(rows), widths, tuple(cells), torch.rsqrt(squares + NORM_FLOOR), (width, height))
 
 
-def read_windows(
-    source: WindowSource, xy: Float[Tensor, "N 2"] | Int64[Tensor, "N 2"], window_px: int, out: Tensor
-) -> None:
-    """Write the windows round positions.
+def window_pixels(source: WindowSource, xy: Float[Tensor, "N 2"], window_px: int) -> tuple[Tensor, Tensor]:
+    """(N, window_px) rows and columns of the image that windows show.
 
     Args:
         source: of the image.
         xy: pixels; parts of a pixel are cut off. A window reaches `window_px // 2` to the left and above.
         window_px: side.
-        out: (N, window_px, window_px, C), written; C the channels of all levels in use.
     """
     width, height = source.size
-    offsets = torch.arange(window_px, device=xy.device) - window_px // 2
-    corner = xy.long()
-    columns = (corner[:, :1] + offsets).clamp_(0, width - 1)
-    lines = (corner[:, 1:] + offsets).clamp_(0, height - 1)
+    seen = xy.long()[:, :, None] + (torch.arange(window_px, device=xy.device) - window_px // 2)
+    return seen[:, 1].clamp(0, height - 1), seen[:, 0].clamp(0, width - 1)
+
+
+def read_windows(
+    source: WindowSource, xy: Float[Tensor, "N 2"], window_px: int, out: Tensor, num_levels: int | None = None
+) -> None:
+    """Write the windows round positions.
+
+    Args:
+        source: of the image.
+        xy: see `window_pixels`.
+        window_px: side.
+        out: (N, window_px, window_px, C), written; C the channels of the levels.
+        num_levels: so many of the source's levels, the first; None: all. Lengths are those of all in any case.
+    """
+    lines, columns = window_pixels(source, xy, window_px)
     first = 0
-    for rows, (row_of, column_of) in zip(source.rows, source.cells, strict=True):
-        index = row_of[lines][:, :, None] + column_of[columns][:, None, :]
+    for level, rows in enumerate(source.rows[:num_levels]):
+        row_of, column_of = source.cells[level]
+        index = (row_of[lines] * source.widths[level])[:, :, None] + column_of[columns][:, None, :]
         last = first + rows.shape[1]
         out[..., first:last] = rows[index.reshape(-1)].view(*index.shape, -1)
         first = last
-    pixel = lines[:, :, None] * width + columns[:, None, :]
-    out *= source.inverse_norms.view(-1)[pixel][..., None]
-
-
-def window_channels(feat_idx: tuple[int, ...]) -> int:
-    """Numbers of a pixel of a window."""
-    return sum(LEVEL_CHANNELS[level] for level in feat_idx)
+    out *= source.inverse_norms[lines[:, :, None], columns[:, None, :]][..., None]
 
 
 def _cells(side: int, stride: int, device: torch.device) -> Int64[Tensor, "side"]:
