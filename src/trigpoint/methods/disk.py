@@ -18,6 +18,7 @@ from trigpoint.networks.disk_inference import DiskInference, DiskMaps
 from trigpoint.networks.disk_unet import DESCRIPTOR_DIM, STRIDE, load_disk
 from trigpoint.networks.keypoints import local_maxima, refine_subpixel, strongest
 from trigpoint.networks.preprocessing import (
+    fill_frame,
     fit_frame,
     fit_longer_side,
     pad_to_frame,
@@ -131,9 +132,7 @@ class Disk(FeatureMethod):
         frame, limit = self.settings.frame, self.settings.max_keypoints
         assert frame is not None
         height, width = image.pixels.shape[:2]
-        factor = 1 / max(height / frame[1], width / frame[0])
-        tall = height / frame[1] > width / frame[0]
-        size = (max(1, int(factor * width)), frame[1]) if tall else (frame[0], max(1, int(factor * height)))
+        size, factor = fill_frame((width, height), frame)
         resized = torch.nn.functional.interpolate(
             to_tensor(image.pixels)[None], (size[1], size[0]), mode="bilinear", align_corners=False
         )[0]

@@ -34,6 +34,19 @@ def fit_frame(size: tuple[int, int], frame: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
+def fill_frame(size: tuple[int, int], frame: tuple[int, int]) -> tuple[tuple[int, int], float]:
+    """(width, height) scaled up or down until one side is that of a frame (width, height), and the factor.
+
+    The other side is rounded down, so its own factor is a little smaller.
+
+    Source: cvlab-epfl/disk, where images are fitted to its height and width.
+    """
+    (width, height), tall = size, size[1] * frame[0] > size[0] * frame[1]
+    factor = 1 / max(height / frame[1], width / frame[0])
+    filled = (int(factor * width), frame[1]) if tall else (frame[0], int(factor * height))
+    return (max(1, filled[0]), max(1, filled[1])), factor
+
+
 def shrink(pixels: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
     """(H, W, 3) uint8 resampled to a smaller (width, height); each pixel is the mean of the area it covers."""
     if (pixels.shape[1], pixels.shape[0]) == size:

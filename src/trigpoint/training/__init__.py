@@ -1,0 +1,1 @@
+"""Training of the methods: geometry of views, distributions of matches."""
