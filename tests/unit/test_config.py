@@ -258,3 +258,15 @@ def test_only_given_lists_limit_the_images_to_extract(config: dict) -> None:
         assert settings.roles_that_limit(config, "demo", "sift", 60) == expected
         needs = settings.pairs_need_features(config, "demo", "sift", "query", 60)
         assert needs == (retrieve or of_query == "retrieval")
+
+
+def test_scans_have_pairs_of_queries_only(config: dict) -> None:
+    assert settings.dense_datasets(config) == ["inloc"]
+    assert settings.roles_that_limit(config, "inloc", "disk", 9972) == ["query"]
+    config["datasets"]["inloc"]["dense_localization"] = {"verification": True}
+    values = json.loads(settings.stage_json(config, "inloc", "disk", "dense_localization"))
+    assert values["verification"] is True and "code_version" in values
+    config["datasets"]["inloc"]["pairs"]["query"] = {"kind": "retrieval"}
+    settings.validate(config, SCHEMA)
+    assert settings.roles_that_limit(config, "inloc", "disk", 9972) == []
+    assert settings.pairs_need_features(config, "inloc", "disk", "query", 9972)

@@ -79,7 +79,7 @@ def read_tree(dataset_id: str, root: Path, settings: PrepareSettings) -> RawTree
         poses=poses,
         pose_unit="metre",
         pairs=_listed_pairs(root, database),
-        published=tuple(_published(*row) for row in PUBLISHED),
+        published=tuple(published_row(*row) for row in PUBLISHED),
         submission=SUBMISSION,
     )
 
@@ -172,9 +172,10 @@ def _renamed(cutout: str, database: str) -> str:
     return f"{database}/{rest}" if folder in DATABASE_FOLDERS else cutout
 
 
-def _published(
+def published_row(
     method: str, source: str, duc1: tuple[float, float, float], duc2: tuple[float, float, float]
 ) -> dict[str, object]:
+    """What a published result is in dataset.json: percent at InLoc's three thresholds, by floor."""
     keys = ("0.25m_10deg", "0.5m_10deg", "1m_10deg")
     floors = {"DUC1": dict(zip(keys, duc1, strict=True)), "DUC2": dict(zip(keys, duc2, strict=True))}
     return {"method": method, "source": source, "inloc": floors}
