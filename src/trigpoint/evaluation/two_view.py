@@ -6,6 +6,7 @@ ends with `_f` do without the intrinsics until a fundamental matrix is found; th
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -49,17 +50,17 @@ class View:
     xy: Points
     camera: Camera
 
-    @property
+    @cached_property
     def corner_xy(self) -> Points:
         """(M, 2) pixels in the camera's own convention, the corner of the top-left pixel at (0, 0)."""
         return np.ascontiguousarray(to_colmap(self.xy.astype(np.float64)))
 
-    @property
+    @cached_property
     def rays(self) -> Points:
         """(M, 2) on the plane z = 1, without distortion."""
         return colmap.normalized_points(colmap.to_colmap_camera(self.camera), self.corner_xy)
 
-    @property
+    @cached_property
     def focal_px(self) -> float:
         """Mean focal length."""
         return colmap.focal_length_px(self.camera)
@@ -195,7 +196,9 @@ def _of_essential(E: Any, mask: Any, rays0: Points, rays1: Points) -> TwoViewPos
             candidate, rays0, rays1, np.eye(3), NO_DISTANCE_LIMIT, mask=inliers
         )
         if best is None or count > best.num_inliers:
-            best = TwoViewPose(Pose(np.asarray(rotation), np.asarray(translation).ravel()), int(count))
+            best = TwoViewPose(
+                Pose(np.asarray(rotation, np.float64), np.asarray(translation, np.float64)[:, 0]), int(count)
+            )
     return best
 
 
