@@ -3,6 +3,7 @@
 The workflow imports this at start, so it loads no torch and no pycolmap.
 """
 
+import importlib.util
 import json
 import re
 from collections.abc import Mapping
@@ -340,7 +341,7 @@ def check_runs(config: Mapping[str, Any], dataset: str) -> None:
     """Refuse, before the first job, selected runs that could not end.
 
     Raises:
-        SettingsError: a pair run needs the descriptors of another one and names none.
+        SettingsError: a pair run needs the descriptors of another one and names none, or a package is not installed.
         WeightsError: a checkpoint is missing and cannot be fetched.
     """
     for run in runs_of(config, dataset):
@@ -351,7 +352,11 @@ def check_runs(config: Mapping[str, Any], dataset: str) -> None:
 
 
 def check_weights(config: Mapping[str, Any], dataset: str, run: str) -> None:
-    """Refuse a run whose checkpoint is missing, unless the workflow can fetch it; errors as `check_runs`."""
+    """Refuse a run whose checkpoint or package is missing, unless the workflow can fetch it; errors as `check_runs`."""
+    method = run_settings(config, dataset, run)["method"]
+    package = method_entry(method).package
+    if package and importlib.util.find_spec(package) is None:
+        raise SettingsError(f"run '{run}': method '{method}' needs the package {package}: pip install {package}")
     for name in weights_of(config, dataset, run):
         if name in WEIGHTS and (cached_path(name).is_file() or WEIGHTS[name].urls or WEIGHTS[name].package):
             continue

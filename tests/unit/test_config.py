@@ -270,3 +270,14 @@ def test_scans_have_pairs_of_queries_only(config: dict) -> None:
     settings.validate(config, SCHEMA)
     assert settings.roles_that_limit(config, "inloc", "disk", 9972) == []
     assert settings.pairs_need_features(config, "inloc", "disk", "query", 9972)
+
+
+def test_a_method_whose_package_is_missing_is_refused_before_the_first_job(
+    config: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config["run_settings"]["roma"] = {"method": "vismatch", "correspondences": {"matcher": "roma"}}
+    config["datasets"]["eth_lfb_fountain"]["runs"] = ["roma"]
+    settings.validate(config, SCHEMA)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match="run 'roma': method 'vismatch' needs the package vismatch: pip install"):
+        settings.check_runs(config, "eth_lfb_fountain")
