@@ -138,7 +138,7 @@ def _opencv_essential(method: int) -> Estimate:
     def estimate(view0: View, view1: View, ransac: Ransac) -> TwoViewPose | None:
         order = _shuffled(view0, ransac)
         rays0, rays1 = view0.rays[order], view1.rays[order]
-        threshold = ransac.threshold_px / np.mean([view0.focal_px, view1.focal_px])
+        threshold = 2 * ransac.threshold_px / (view0.focal_px + view1.focal_px)
         E, mask = cv2.findEssentialMat(
             rays0, rays1, np.eye(3), method=method, prob=ransac.confidence, threshold=threshold,
             maxIters=ransac.max_iterations,

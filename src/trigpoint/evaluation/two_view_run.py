@@ -39,10 +39,13 @@ def evaluate(dataset: Dataset, settings: TwoViewSettings, pairs: Sequence[Pair],
     The error of a pair is the larger of its rotation's and its translation direction's; without a pose it is 180
     degrees. A pair with an image whose pose or camera is unknown is left out and counted.
 
+    A pair of the dataset's own list with an image that cannot be used counts as without a pose.
+
     Returns:
-        Metrics {"pairs", "pairs_without_truth", "mean_matches", "intrinsics", "ignore_sign", "estimators"}; of each
-        estimator what it was told, `failed_pairs`, `median_deg`, `mean_inliers`, `auc_percent`, the `recall` curve of
-        the first repetition and, of several, `auc_range_percent`. Rows: a pair, its matches, the first errors.
+        Metrics {"pairs", "unusable_pairs", "pairs_without_truth", "mean_matches", "intrinsics", "ignore_sign",
+        "estimators"}; of each estimator what it was told, `failed_pairs`, `median_deg`, `mean_inliers`, `auc_percent`,
+        the `recall` curve of the first repetition and, of several, `auc_range_percent`. Rows: a pair, its matches, the
+        first errors.
 
     Raises:
         DataError: no pair has ground truth.
@@ -56,23 +59,28 @@ def evaluate(dataset: Dataset, settings: TwoViewSettings, pairs: Sequence[Pair],
         )
     if len(known) < len(pairs):
         _logger.warning("%d of %d pairs left out: no camera or pose", len(pairs) - len(known), len(pairs))
+    unusable = dict(dataset.unusable)
+    lost = [pair for pair in dataset.pairs if any(name in unusable for name in pair)]
     variants = list(product(settings.estimators, settings.thresholds_px))
-    errors = {variant: np.zeros((settings.repetitions, len(known))) for variant in variants}
-    inliers = {variant: np.zeros((settings.repetitions, len(known)), dtype=int) for variant in variants}
-    rows = []
+    shape = settings.repetitions, len(known) + len(lost)
+    errors = {variant: np.full(shape, FAILED_DEG) for variant in variants}
+    inliers = {variant: np.zeros(shape, dtype=int) for variant in variants}
+    rows: list[dict[str, Any]] = []
     for number, (name0, name1) in enumerate(progress(known, "relative poses")):
         xy = matches.read(name0, name1).xy
         views = View(xy[:, :2], cameras[name0]), View(xy[:, 2:], cameras[name1])
         truth = relative_pose(dataset.poses[name0], dataset.poses[name1])
-        row: dict[str, Any] = {"image0": name0, "image1": name1, "matches": len(xy)}
         for variant, repetition in product(variants, range(settings.repetitions)):
             found = estimate_two_view(variant[0], *views, ransac_of(settings, *variant, repetition))
             errors[variant][repetition, number] = error_deg(found, truth, settings.ignore_sign)
             inliers[variant][repetition, number] = found.num_inliers if found else 0
+        rows.append({"image0": name0, "image1": name1, "matches": len(xy)})
+    rows += [{"image0": name0, "image1": name1, "matches": 0} for name0, name1 in lost]
+    for number, row in enumerate(rows):
         row |= {f"{key_of(*variant)}_deg": float(errors[variant][0, number]) for variant in variants}
-        rows.append(row)
     metrics = {
-        "pairs": len(known),
+        "pairs": len(rows),
+        "unusable_pairs": len(lost),
         "pairs_without_truth": len(pairs) - len(known),
         "mean_matches": float(np.mean([row["matches"] for row in rows])),
         "intrinsics": INTRINSICS,

@@ -26,6 +26,7 @@ ESTIMATOR_COLUMNS = (
 )
 COUNTS = (
     tables.Column("pairs", "pairs", help="with known cameras and poses of both images"),
+    tables.Column("unusable_pairs", "unusable", help="with an image that cannot be used: 180°"),
     tables.Column("pairs_without_truth", "left out", help="pairs whose cameras or poses are not known"),
     tables.Column("mean_matches", "matches", 0, help="given to the estimators, mean over all pairs"),
 )

@@ -1,5 +1,6 @@
 """Two-view estimators on a pair with a known pose, and the benchmark over them on a scene with exact matches."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -120,6 +121,17 @@ def test_a_pair_without_matches_is_a_failure_and_counts(tmp_path):
     numbers = found.metrics["estimators"]["poselib_1px"]
     assert numbers["failed_pairs"] == 1
     assert numbers["auc_percent"]["20"] == pytest.approx(100 * 2 / 3, abs=0.5)
+
+
+def test_a_listed_pair_of_an_unusable_image_is_a_failure(tmp_path):
+    run = write_synthetic_run(tmp_path, num_images=3, num_queries=0, num_points=60)
+    pairs = read_pairs(run.map_pairs)
+    dataset = replace(run.truth, pairs=(*pairs, (pairs[0][0], "broken.jpg")), unusable=(("broken.jpg", "empty"),))
+    with open_run(run.features, run.matches, []) as matches:
+        found = evaluate(dataset, TwoViewSettings(estimators=("poselib",)), pairs, matches).metrics
+    assert (found["pairs"], found["unusable_pairs"]) == (4, 1)
+    assert found["estimators"]["poselib_1px"]["failed_pairs"] == 1
+    assert found["estimators"]["poselib_1px"]["auc_percent"]["20"] == pytest.approx(75, abs=0.5)
 
 
 def test_pairs_without_truth_are_counted_and_none_with_it_is_refused(tmp_path):
