@@ -23,10 +23,11 @@ rule localize_dense:
     wildcard_constraints:
         dataset=DENSE,
     conda:
-        "../envs/torch.yaml"
+        "../envs/colmap.yaml"
     threads: 8
     resources:
         mem_mb=grow_mem_mb,
+        runtime="4h",
     params:
         settings=stage("dense_localization"),
         calibration=calibration_digest,
