@@ -18,6 +18,9 @@ def run(args: argparse.Namespace) -> None:
     if not path.is_file():
         raise StorageError(f"{path}: there is no such file; make it with: snakemake --cores 8 {args.results}")
     metrics = read_json(path)
+    for name, values in metrics["runs"].items():
+        if "mapping" not in values:
+            raise StorageError(f"{path}: {name} made no map; its numbers are in {args.results / 'summary.csv'}")
     rows = [
         [
             "run",

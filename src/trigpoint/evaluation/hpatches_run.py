@@ -70,15 +70,14 @@ def read_pairs(dataset: Dataset, pairs: list[Pair], matches: RunMatches) -> Iter
     due = sorted({*pairs, *lost}, key=lambda pair: (sequence_of(pair[0]), order[pair]))
     for pair in progress(due, "pairs read"):
         usable = not unusable.intersection(pair)
-        counts = [matches.num_features(name) if name in sizes else 0 for name in pair]
-        known = [count for count in counts if count is not None]
+        counts = [(matches.num_features(name) or 0) if name in sizes else 0 for name in pair]
         yield PlanarPair(
             sequence=sequence_of(pair[0]),
             names=pair,
             H=dataset.homographies[pair],
             sizes=(sizes.get(pair[0], (0, 0)), sizes.get(pair[1], (0, 0))),
             matches=matches.read(*pair) if usable else NO_MATCHES,
-            num_features=(known[0], known[1]) if len(known) == 2 else None,
+            num_features=(counts[0], counts[1]) if matches.has_features else None,
             usable=usable,
         )
 
@@ -91,7 +90,7 @@ def d2net_protocol(
     Features are matched by mutual nearest neighbours without any test, as the protocol has it, unless the setting
     takes the run's own matches; a method of image pairs has no features to match anew.
     """
-    matched_anew = settings.d2net_matching == "mutual_nn" and pairs_have_features(pairs)
+    matched_anew = settings.d2net_matching == "mutual_nn" and matches.has_features
     by_sequence = [(name, list(group)) for name, group in groupby(pairs, key=lambda pair: pair.sequence)]
     sequences = [
         _matched_anew(name, group, matches, settings.top_k) if matched_anew else _as_matched(name, group)
@@ -110,11 +109,6 @@ def d2net_protocol(
         for count, share in zip(counts, accuracy.shares, strict=True)
     ]
     return section, rows
-
-
-def pairs_have_features(pairs: Sequence[PlanarPair]) -> bool:
-    """Whether a method of single images made them."""
-    return all(pair.num_features is not None for pair in pairs)
 
 
 def _as_matched(name: str, pairs: list[PlanarPair]) -> SequenceErrors:

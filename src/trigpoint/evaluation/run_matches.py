@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,8 @@ NO_MATCHES = PairMatches(np.zeros((0, 4)), np.zeros(0))
 
 class RunMatches(ABC):
     """Correspondences of all pairs of a run; to be used in a `with` block."""
+
+    has_features: ClassVar[bool]  # its method describes single images
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -88,6 +90,8 @@ class RunMatches(ABC):
 class FeatureRunMatches(RunMatches):
     """Of a method of single images: features.h5 and matches.h5."""
 
+    has_features = True
+
     def __init__(self, features: Path, matches: Path) -> None:
         super().__init__()
         self._features = FeatureReader(features)
@@ -123,6 +127,8 @@ class FeatureRunMatches(RunMatches):
 
 class PairRunMatches(RunMatches):
     """Of a method of image pairs: its raw correspondences, before keypoints are shared."""
+
+    has_features = False
 
     def __init__(self, shards: Sequence[Path]) -> None:
         super().__init__()

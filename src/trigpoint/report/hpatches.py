@@ -70,7 +70,7 @@ def report(metrics: dict[str, Any], colors: dict[str, str], cached: Sequence[Pat
         charts=charts(runs, others, legend),
         legend=legend,
         texts=texts(runs, others, published),
-        files={"sequences.csv": csv_text(sequence_rows(runs))},
+        files={"sequences.csv": csv_text(rows)} if (rows := sequence_rows(runs)) else {},
     )
 
 

@@ -10,8 +10,9 @@ import pytest
 from miniature_hpatches import homography, write_sequence, write_tree
 from trigpoint.cli import main
 from trigpoint.datasets.base import PrepareSettings, prepare_dataset
+from trigpoint.datasets.catalogue import catalogue_entry, place_members
 from trigpoint.datasets.hpatches import LARGE_SEQUENCES, read_homography, sequence_of
-from trigpoint.datasets.tree import dataset_tree_digest
+from trigpoint.datasets.tree import dataset_tree_digest, is_image_name
 from trigpoint.errors import DataError, SettingsError
 from trigpoint.matching.pair_lists import file_pairs
 from trigpoint.storage.dataset import read_dataset, write_dataset
@@ -47,6 +48,12 @@ def test_pairs_go_from_image_1_and_large_sequences_are_left_out(tree: Path, tmp_
     assert len({*LARGE_SEQUENCES}) == 8
     assert len(prepare(tree, large_sequences=True).pairs) == 9
     assert {sequence_of(name) for name, _ in prepare(tree, sequences=["v_talent"]).pairs} == {"v_talent"}
+
+
+def test_the_archive_is_unpacked_with_its_homographies() -> None:
+    archive = catalogue_entry("hpatches").archives[0]
+    names = [f"hpatches-sequences-release/v_x/{name}" for name in ("1.ppm", "2.ppm", "H_1_2")]
+    assert place_members(archive, names, is_image_name) == {name: name for name in names}
 
 
 def test_published_rows_come_with_the_dataset(tree: Path) -> None:

@@ -149,6 +149,26 @@ def test_the_report_has_tables_curves_texts_and_cached_rows(
     assert [(row["run"], row["sequence"]) for row in sequences][:2] == [("sift", "i_wall"), ("sift", "v_floor")]
 
 
+def test_one_protocol_alone_makes_a_report_too(work: Path, tmp_path: Path, capsys) -> None:
+    shard = work / "none.h5"
+    with CorrespondenceWriter(shard, {"method": "made up"}) as writer:
+        for pair in read_dataset(work / "dataset.json").pairs:
+            if pair[1] != "i_wall/4.ppm":
+                writer.write(*pair, Correspondences(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)))
+    metrics, rows = evaluate(work, "none", {"protocols": ["ime"], "legacy": True}, ["--shards", str(shard)])
+    assert set(metrics) == {"sequences_evaluated", "pairs", "unusable_pairs", "ime"}
+    assert metrics["ime"]["homography"]["overall"]["accuracy"]["10"] == 0
+    assert metrics["ime"]["mma"]["overall"]["pairs"] == len(rows) - 1
+    words = ["--dataset", str(work / "dataset.json"), "--work", str(work), "--benchmarks", str(tmp_path / "none")]
+    assert main(["report-pairs", *words, "--runs", "none", "--output", str(tmp_path / "report")]) == 0
+    page = (tmp_path / "report/report.html").read_text()
+    assert "x and y of the corners are exchanged" in page and "D2-Net, by kind" not in page
+    assert not (tmp_path / "report/sequences.csv").exists()
+    assert (tmp_path / "report/overall_results_mma.csv").read_text().splitlines()[2].startswith("none,0.00,")
+    assert main(["summary", str(tmp_path / "report")]) == 2
+    assert "none made no map" in capsys.readouterr().err
+
+
 def test_a_file_of_another_form_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "numbers.npy", np.zeros(3))
     with pytest.raises(DataError, match=r"numbers\.npy: no result"):
