@@ -1,6 +1,7 @@
 """What a backbone is: an image's feature maps at several strides, finest first."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -35,3 +36,28 @@ class Backbone(nn.Module, ABC):
         self.eval()
         if self.channels_last:
             convert_conv2d_weight_memory_format(self, torch.channels_last)
+
+
+class TappedRow(Backbone):
+    """Layers in a row, `features`; taps are the outputs of some.
+
+    Args:
+        features: the last one is tapped.
+        taps: positions in `features`, ascending.
+    """
+
+    channels_last = True
+
+    def __init__(self, features: Sequence[nn.Module], taps: tuple[int, ...]) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*features)
+        self._taps = frozenset(taps)
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """The taps' maps, finest first."""
+        maps, tapped = images, []
+        for position, layer in enumerate(self.features):
+            maps = layer(maps)
+            if position in self._taps:
+                tapped.append(maps)
+        return tapped

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trigpoint.networks.backbones.base import Backbone
+from trigpoint.networks.backbones.base import TappedRow
 from trigpoint.networks.backbones.loading import load_part
 
 NORM_EPS = 1e-3
@@ -93,41 +93,16 @@ class InvertedResidual(nn.Module):
         return maps + inner if self._residual else inner
 
 
-class InvertedResiduals(Backbone):
-    """A row of units; taps are the outputs of some.
-
-    Args:
-        features: units, the last of which is tapped.
-        taps: positions of units, ascending.
-    """
-
-    channels_last = True
-
-    def __init__(self, features: list[nn.Module], taps: tuple[int, ...]) -> None:
-        super().__init__()
-        self.features = nn.Sequential(*features)
-        self._taps = frozenset(taps)
-
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        """The taps' maps, finest first."""
-        maps, tapped = images, []
-        for position, unit in enumerate(self.features):
-            maps = unit(maps)
-            if position in self._taps:
-                tapped.append(maps)
-        return tapped
-
-
-def mobilenet_v3_large(checkpoint: Mapping[str, Any], source: str) -> InvertedResiduals:
+def mobilenet_v3_large(checkpoint: Mapping[str, Any], source: str) -> TappedRow:
     """Taps at strides 2, 4, 8, 16 and 16."""
-    network = InvertedResiduals(_mobile_units(MOBILE_TAPS[-1], dilated=False), MOBILE_TAPS)
+    network = TappedRow(_mobile_units(MOBILE_TAPS[-1], dilated=False), MOBILE_TAPS)
     unused = ("classifier.", *(f"features.{position}." for position in range(MOBILE_TAPS[-1] + 1, MOBILE_LAYERS)))
     return load_part(network, checkpoint, source, name="MobileNetV3-Large", unused=unused)
 
 
-def deeplabv3_mobilenet_v3_large(checkpoint: Mapping[str, Any], source: str) -> InvertedResiduals:
+def deeplabv3_mobilenet_v3_large(checkpoint: Mapping[str, Any], source: str) -> TappedRow:
     """The encoder of DeepLabV3: the last units dilate instead of striding."""
-    network = InvertedResiduals(_mobile_units(DILATED_MOBILE_TAPS[-1], dilated=True), DILATED_MOBILE_TAPS)
+    network = TappedRow(_mobile_units(DILATED_MOBILE_TAPS[-1], dilated=True), DILATED_MOBILE_TAPS)
     load_part(
         network.features,
         checkpoint,
@@ -139,7 +114,7 @@ def deeplabv3_mobilenet_v3_large(checkpoint: Mapping[str, Any], source: str) -> 
     return network
 
 
-def efficientnet_v2_s(checkpoint: Mapping[str, Any], source: str) -> InvertedResiduals:
+def efficientnet_v2_s(checkpoint: Mapping[str, Any], source: str) -> TappedRow:
     """Taps at strides 2, 4, 8, 16 and 16."""
     units: list[nn.Module] = [_convolution(3, EFFICIENT_STEM, 3, 2, nn.SiLU)]
     channels_in = EFFICIENT_STEM
@@ -149,7 +124,7 @@ def efficientnet_v2_s(checkpoint: Mapping[str, Any], source: str) -> InvertedRes
         widths = [channels_in] + [channels] * (count - 1)
         units.append(nn.Sequential(*(make(*shape, channels, expansion) for shape in zip(widths, strides, strict=True))))
         channels_in = channels
-    network = InvertedResiduals(units, EFFICIENT_TAPS)
+    network = TappedRow(units, EFFICIENT_TAPS)
     unused = ("features.6.", "features.7.", "classifier.")
     return load_part(network, checkpoint, source, name="EfficientNetV2-S", unused=unused)
 

@@ -8,12 +8,12 @@ CVPR workshops 2021.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from trigpoint.networks.backbones.base import Backbone
+from trigpoint.networks.backbones.base import TappedRow
 from trigpoint.networks.backbones.loading import load_part
 
 STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions; 2x2 maxima in between
@@ -22,7 +22,7 @@ LAYERS = 53  # of `features` at most, with batch normalisations
 NORMALISED_TAPS = (3, 10, 17, 30, 43, 46)  # the same convolutions where each is followed by a batch normalisation
 
 
-class Vgg19(Backbone):
+class Vgg19(TappedRow):
     """VGG19's `features`.
 
     Args:
@@ -30,28 +30,12 @@ class Vgg19(Backbone):
         normalised: with batch normalisations.
     """
 
-    channels_last = True
-
     def __init__(self, taps: tuple[int, ...], normalised: bool = False) -> None:
-        super().__init__()
-        self._taps = frozenset(taps)
-        layers = []
-        for position, layer in enumerate(_layers(normalised)):
-            layers.append(layer)
-            if position == taps[-1]:
-                break
+        layers = list(islice(_layers(normalised), taps[-1] + 1))
+        for position, layer in enumerate(layers):
             if isinstance(layer, nn.ReLU):
                 layer.inplace = position - 1 not in taps  # a tap keeps its negative values
-        self.features = nn.Sequential(*layers)
-
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
-        """The taps' maps, finest first."""
-        maps, tapped = images, []
-        for position, layer in enumerate(self.features):
-            maps = layer(maps)
-            if position in self._taps:
-                tapped.append(maps)
-        return tapped
+        super().__init__(layers, taps)
 
 
 def _layers(normalised: bool) -> Iterator[nn.Module]:
