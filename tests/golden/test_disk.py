@@ -122,6 +122,14 @@ def test_selected_keypoints_agree(filled_net: np.lib.npyio.NpzFile, sample: int)
         np.testing.assert_array_equal(found_scores.numpy()[row_major], filled_net[f"feat_{name}_score_{sample}"])
 
 
+@pytest.mark.parametrize("sample", [0, 1])
+def test_descriptors_of_the_ten_best_agree(filled: DiskUNet, filled_net: np.lib.npyio.NpzFile, sample: int) -> None:
+    network, xy = DiskInference(filled), torch.from_numpy(filled_net[f"feat_n10_kp_{sample}"]).long()
+    with torch.inference_mode():
+        found = network.descriptors(network.maps(torch.from_numpy(filled_net["image"])[sample]), xy)
+    np.testing.assert_allclose(found, filled_net[f"feat_n10_desc_{sample}"], rtol=0, atol=5e-6)
+
+
 def extract(pixels: np.ndarray, side: int, limit: int) -> Features:
     method = Disk(DiskSettings(max_keypoints=limit, resize_px=side, subpixel=False, legacy=True))
     height, width = pixels.shape[:2]

@@ -175,6 +175,7 @@ def test_the_database_is_that_of_h5_to_db(
         assert [image.image_id for image in images] == golden[f"{variant}/image_id"].tolist()
         assert [image.name for image in images] == golden[f"{variant}/image_name"].tolist()
         assert [image.camera_id for image in images] == golden[f"{variant}/image_camera"].tolist()
+        assert not golden[f"{variant}/image_prior"].any() and database.num_pose_priors() == 0  # COLMAP has a table now
         for image in images:
             stored = database.read_keypoints(image.image_id)
             np.testing.assert_array_equal(stored[:, :2], golden[f"keypoints/{image.image_id}"])

@@ -8,6 +8,7 @@ import pytest
 from trigpoint.errors import ShapeError
 from trigpoint.evaluation.imw import (
     FAILED_RAD,
+    REPEATABILITY_PX,
     essential_error_rad,
     mean_average_accuracy,
     pose_error_rad,
@@ -65,6 +66,7 @@ def test_transfer_and_distances_agree(golden: dict[str, np.ndarray], pose: Pose)
     np.testing.assert_allclose(back, golden["kp2_in_1"], **EXACT)
     # the benchmark's "true symmetric" error is the one in the first image alone
     np.testing.assert_allclose(np.linalg.norm(back - golden["kp1"], axis=1), golden["truesym"], **EXACT)
+    assert list(REPEATABILITY_PX) == golden["repeat_th"].tolist()
     np.testing.assert_allclose(repeatability(there, golden["kp2"]), golden["repeatability"], **EXACT)
 
 

@@ -1,7 +1,6 @@
 """Aachen's formats against what the benchmark's script (PoSFeat's copy) makes of a tiny reference model."""
 
 import re
-import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,10 @@ from trigpoint.datasets.nvm import read_nvm_poses
 from trigpoint.export.submission import submission_of_model
 from trigpoint.geometry.pose import matrix_from_quaternion
 from trigpoint.kernels import mutual_nearest_neighbors
+from trigpoint.localization.settings import LocalizationSettings
 from trigpoint.mapping.database import import_database
-from trigpoint.mapping.settings import ImportSettings
+from trigpoint.mapping.options import refined_intrinsics
+from trigpoint.mapping.settings import ImportSettings, MappingSettings
 from trigpoint.storage import colmap
 from trigpoint.storage.features import FeatureWriter
 from trigpoint.storage.matches import MatchWriter
@@ -58,6 +59,7 @@ def test_poses_and_cameras_of_the_reference_model_agree(
     cameras_txt.write_text(re.sub(r"(?<=RADIAL )(\d+)\.0 (\d+)\.0", r"\1 \2", cameras_txt.read_text()))
     model = colmap.read_model(tmp_path)
     expected_poses, expected_cameras = colmap.model_poses(model), colmap.model_cameras(model)
+    assert sorted(model.cameras) == golden["camera_ids"].tolist()[: len(poses)]
     assert sorted(poses) == sorted(expected_poses) == ["db/1045.jpg", "db/7.jpg"]
     for name, expected in expected_poses.items():
         np.testing.assert_allclose(poses[name].rotation, matrix_from_quaternion(golden[f"qvec::{name}"]), atol=1e-9)
@@ -94,30 +96,56 @@ def test_database_differs_by_the_half_pixel_alone(
 ) -> None:
     """The benchmark's README asks for COLMAP's coordinates, its script does not convert; ours does."""
     _, cameras = reference
-    names = ["db/1045.jpg", "db/7.jpg"]
-    images = [DatasetImage(name, "map", (cameras[name].width, cameras[name].height), camera=cameras[name])
-              for name in names]  # fmt: skip
+    names, pairs = golden["names"].tolist(), [tuple(pair) for pair in golden["pairs"].tolist()]
+    numbers = dict(zip(names, golden["image_ids"].tolist(), strict=True))
+    known = {name: cameras.get(name, cameras["db/7.jpg"]) for name in sorted(names)}  # the golden has none of queries
+    images = [DatasetImage(name, "map", (camera.width, camera.height), camera=camera) for name, camera in known.items()]
     features, matches, database = (tmp_path / name for name in ("features.h5", "matches.h5", "database.db"))
     with FeatureWriter(features, {}, "float32") as writer:
         for image in images:
             keypoints = golden[f"kpts::{image.name}"]
             scores = np.ones(len(keypoints), dtype=np.float32)
             writer.write(image.name, Features(keypoints, golden[f"desc::{image.name}"], scores, image.size))
+    distinct = list({frozenset(pair): pair for pair in reversed(pairs)}.values())  # the list has a pair both ways round
     with MatchWriter(matches, {}) as match_writer:
-        indices = matches_of(golden, names[1], names[0]).astype(np.int32)  # in the pair list's order
-        match_writer.write(names[1], names[0], Matches(indices, np.ones(len(indices), dtype=np.float32)))
+        for pair in distinct:
+            indices = matches_of(golden, *pair).astype(np.int32)
+            match_writer.write(*pair, Matches(indices, np.ones(len(indices), dtype=np.float32)))
     dataset = Dataset("aachen", "aachen", str(tmp_path), tuple(images))
-    import_database(dataset, features, matches, [(names[1], names[0])], database, ImportSettings(intrinsics="given"))
-    connection = sqlite3.connect(database)
-    rows, columns, blob = connection.execute("SELECT rows, cols, data FROM keypoints WHERE image_id = 1").fetchone()
-    keypoints = np.frombuffer(blob, dtype=np.float32).reshape(rows, columns)
-    np.testing.assert_allclose(keypoints[:, :2] - 0.5, golden["kp_blob_image1"][:, :2], rtol=0, atol=1e-4)
-    ((pair_id, rows, blob),) = connection.execute("SELECT pair_id, rows, data FROM matches").fetchall()
-    connection.close()
-    assert pair_id == golden["match_pair_ids"][0]
-    stored = np.frombuffer(blob, dtype=np.uint32).reshape(rows, 2)
-    expected = golden[f"matches::{pair_id}"]
-    np.testing.assert_array_equal(stored[np.argsort(stored[:, 0])], expected[np.argsort(expected[:, 0])])
+    import_database(dataset, features, matches, distinct, database, ImportSettings(intrinsics="given"))
+    with colmap.open_database(database) as opened:
+        given = {image.image_id: numbers[image.name] for image in opened.read_all_images()}
+        rows = {given[number]: opened.read_keypoints(number) for number in given}
+        stored = dict(zip(*opened.read_all_matches(), strict=True))
+    assert [[number, len(rows[number])] for number in sorted(rows)] == golden["kp_rows_cols"][:, :2].tolist()
+    np.testing.assert_allclose(rows[1][:, :2] - 0.5, golden["kp_blob_image1"][:, :2], rtol=0, atol=1e-4)
+    assert len(stored) == len(golden["match_pair_ids"]) == len(distinct)
+    for pair_id, indices in stored.items():
+        columns = [given[number] for number in divmod(pair_id, 2147483647)]
+        expected = golden[f"matches::{2147483647 * min(columns) + max(columns)}"]
+        found = indices if columns == sorted(columns) else indices[:, ::-1]
+        np.testing.assert_array_equal(found[np.argsort(found[:, 0])], expected[np.argsort(expected[:, 0])])
+
+
+def test_the_script_calls_colmap_with_what_our_protocol_has(golden: Golden) -> None:
+    """Verification, triangulation and registration by COLMAP's defaults, intrinsics kept."""
+    matching, triangulation, registration, *_ = golden["colmap_calls"].tolist()
+    for call in (triangulation, registration):
+        options = dict(re.findall(r"--Mapper\.(\w+) (\d)", call))
+        parts = ("focal_length", "principal_point", "extra_params")
+        given = refined_intrinsics(MappingSettings(mapper="triangulate"), estimated=False)
+        assert options == {f"ba_refine_{part}": str(int(value)) for part, value in zip(parts, given, strict=True)}
+    assert "--TwoViewGeometry" not in matching and "--SiftMatching" not in matching
+    defaults = colmap.pycolmap.TwoViewGeometryOptions()
+    settings = LocalizationSettings(protocol="local_feature_challenge")
+    assert (settings.pair_max_error_px, settings.pair_min_num_inliers) == (
+        defaults.ransac.max_error, defaults.min_num_inliers
+    )  # fmt: skip
+    mapper = colmap.pycolmap.IncrementalMapperOptions()
+    assert (settings.max_error_px, settings.register_min_num_inliers, settings.register_min_inlier_ratio) == (
+        mapper.abs_pose_max_error, mapper.abs_pose_min_num_inliers, mapper.abs_pose_min_inlier_ratio
+    )  # fmt: skip
+    assert not settings.refine_focal_length and not settings.refine_extra_params
 
 
 @pytest.mark.parametrize(("names", "key"), [(NIGHT, "submission_txt"), ([*NIGHT, DAY], "submission_txt_with_day_list")])

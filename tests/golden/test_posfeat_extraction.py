@@ -80,6 +80,11 @@ def pixels(normalised: np.ndarray) -> np.ndarray:
     return (normalised + 1) / 2 * [255, 191]
 
 
+def test_pixels_come_in_the_order_of_the_release(golden: Golden) -> None:
+    best = cell_maxima(torch.zeros(4, 3), 1)
+    np.testing.assert_allclose(2 * best.numpy() / [2, 3] - 1, golden["gen_grid_4x3"], rtol=0, atol=1e-6)
+
+
 def test_cells_are_cut_as_released(golden: Golden) -> None:
     maps, cells = golden["unfold_in"][0], golden["unfold_3"][0]
     for values, expected in zip(maps, cells, strict=True):
@@ -117,6 +122,18 @@ def test_descriptors_at_borders_agree(golden: Golden) -> None:
     found = sample_descriptors(local, torch.from_numpy(golden["border_coords"]), half_cell_shift=True)
     raw = torch.from_numpy(golden["border_feat_raw"])
     np.testing.assert_allclose(found.numpy(), torch.nn.functional.normalize(raw, dim=1).numpy(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sift", "border"])
+def test_the_half_cell_is_that_of_the_authors_coordinates(golden: Golden, name: str) -> None:
+    """Theirs are aligned with corners, and are given to a sampler that aligns edges."""
+    normalised, coords = golden[f"{name}_coords_normalised"], golden[f"{name}_coords"]
+    np.testing.assert_allclose(pixels(normalised), coords, rtol=0, atol=1e-3)
+    local = torch.from_numpy(golden["local_map"])
+    theirs = torch.nn.functional.grid_sample(local, torch.from_numpy(normalised)[None, None], align_corners=False)
+    ours = sample_descriptors(local, torch.from_numpy(coords), half_cell_shift=True)
+    expected = torch.nn.functional.normalize(theirs[0, :, 0].T, dim=1)
+    np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=0, atol=1e-4)
 
 
 def test_mutual_nearest_neighbours_agree(golden: Golden) -> None:

@@ -62,6 +62,7 @@ def test_counts_agree(golden: Golden, accuracy: MatchingAccuracy) -> None:
 
 
 def test_accuracies_agree(golden: Golden, accuracy: MatchingAccuracy) -> None:
+    assert list(accuracy.thresholds_px) == golden["thresholds"].tolist()
     for split, name in ((None, "overall"), ("illumination", "illumination"), ("viewpoint", "viewpoint")):
         np.testing.assert_allclose(accuracy.mean(split), golden[f"mma_{name}"], rtol=0, atol=1e-12)
     for split, name in (("illumination", "i_err_sum"), ("viewpoint", "v_err_sum")):
