@@ -37,7 +37,7 @@ class ImeRows:
 
 
 def ime_protocol(pairs: Sequence[PlanarPair], _: RunMatches, settings: HpatchesSettings) -> tuple[dict[str, Any], Rows]:
-    """Section `ime`, and for the table of pairs what differs from the other protocols."""
+    """Section `ime`, and both rows of each pair, less the matches that the table of pairs has already."""
     rows = ime_rows(pairs, settings.legacy)
     section = {
         "legacy": settings.legacy,
@@ -47,8 +47,9 @@ def ime_protocol(pairs: Sequence[PlanarPair], _: RunMatches, settings: HpatchesS
     order = np.argsort(np.argsort([pair.sequence[0] for pair in pairs], kind="stable"), kind="stable")
     found = [
         {
-            **{f"ime_mma_{t}px": mma[t - 1] for t in (1, 3, 5, 10)},
-            **{f"ime_homography_{t}px": int(homography[t - 1]) for t in (1, 3, 5, 10)},
+            **{f"ime_mma_{t}px": mma[t - 1] for t in THRESHOLDS_PX},
+            "ime_features": mma[10],
+            **{f"ime_homography_{t}px": int(homography[t - 1]) for t in THRESHOLDS_PX},
             "ime_inliers": int(homography[11]),
         }
         for mma, homography in zip(rows.mma[order].tolist(), rows.homography[order].tolist(), strict=True)
