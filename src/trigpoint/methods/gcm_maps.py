@@ -111,7 +111,9 @@ class GcmMaps:
 
     def _input(self, view: View) -> Tensor:
         """(1, 3, H, W): zeros beside the image are the mean colour."""
-        return pad_to_multiple(normalize_image(to_tensor(view.pixels)), self._padding)[None].to(self._device)
+        image = pad_to_multiple(normalize_image(to_tensor(view.pixels)), self._padding)[None]
+        order = torch.channels_last if self._backbone.channels_last else torch.contiguous_format
+        return image.to(self._device, memory_format=order)
 
     def _get(self, kind: str, view: View, compute: Callable[[View], Any], count: Callable[[Any], int]) -> Any:
         key = (kind, *view.key)

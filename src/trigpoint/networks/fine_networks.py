@@ -47,7 +47,7 @@ class FineMap(FineDescriptor):
 
     def sample(self, prepared: Tensor, xy: Tensor) -> Tensor:
         """(N, C)."""
-        return prepared[:, xy[:, 1], xy[:, 0]].T
+        return prepared.permute(1, 2, 0)[xy[:, 1], xy[:, 0]]
 
     def num_bytes(self, prepared: Tensor) -> int:
         """Of the map."""
@@ -80,7 +80,9 @@ def load_patches(checkpoint: Mapping[str, Any], source: str, device: str) -> Fin
 
 def load_vgg19(checkpoint: Mapping[str, Any], source: str, device: str) -> FineMap:
     """VGG19's conv1_2."""
-    return FineMap(fine_vgg19(checkpoint, source).to(torch.device(device)).eval())
+    network = fine_vgg19(checkpoint, source).to(torch.device(device))
+    network.prepare()
+    return FineMap(network)
 
 
 def load_disk_descriptors(checkpoint: Mapping[str, Any], source: str, device: str) -> FineDisk:

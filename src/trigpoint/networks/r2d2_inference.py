@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from trigpoint.networks.r2d2_net import DESCRIPTOR_DIM, PatchNet
 
@@ -29,9 +30,7 @@ class PatchInference:
     def __init__(self, network: PatchNet, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         self.device, self.dtype = torch.device(device), dtype
         layers = folded(network).to(self.device)
-        for convolution in layers.children():
-            if isinstance(convolution, nn.Conv2d):  # half as long again in the other order, on a processor
-                convolution.weight.data = convolution.weight.contiguous(memory_format=torch.channels_last)
+        convert_conv2d_weight_memory_format(layers, torch.channels_last)  # two thirds of the time, on a processor
         self._last = layers[-1]
         self._body = layers[:-1].to(dtype)
         assert isinstance(self._last, nn.Conv2d) and self._last.bias is not None
@@ -72,14 +71,13 @@ class PatchInference:
         """
         height, width = body.shape[1:]
         rows = body.permute(1, 2, 0).reshape(height * width, DESCRIPTOR_DIM)
-        found = self._last_bias.expand(len(xy), -1)
-        for tap, (down, right) in enumerate(TAPS):
+        taps = []
+        for down, right in TAPS:
             x, y = xy[:, 0] + self._reach * right, xy[:, 1] + self._reach * down
             inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
-            values = rows[index].mul_(inside[:, None])
-            found = torch.addmm(found, values, self._last_matrix[tap * DESCRIPTOR_DIM : (tap + 1) * DESCRIPTOR_DIM])
-        return found
+            values = rows.index_select(0, y.clamp(0, height - 1) * width + x.clamp(0, width - 1))
+            taps.append(values.index_fill_(0, torch.nonzero(~inside).flatten(), 0))
+        return torch.addmm(self._last_bias, torch.cat(taps, dim=1), self._last_matrix)
 
     def heads(self, maps: Float32[Tensor, "128 H W"]) -> tuple[Float32[Tensor, "H W"], Float32[Tensor, "H W"]]:
         """Reliability and repeatability of one image in [0, 1], from its raw map."""

@@ -27,6 +27,8 @@ class DiskEncoder(Backbone):
         network: with its weights.
     """
 
+    channels_last = True
+
     def __init__(self, network: DiskUNet) -> None:
         super().__init__()
         self.path_down = network.unet.path_down

@@ -24,6 +24,8 @@ class AveragedPatches(Backbone):
         network: with its weights.
     """
 
+    channels_last = True
+
     def __init__(self, network: PatchNet) -> None:
         super().__init__()
         self.layers = folded(network)
