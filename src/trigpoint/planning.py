@@ -85,16 +85,13 @@ class SceneSize:
 
 @dataclass(frozen=True)
 class Load:
-    """The work of a run on a scene; `pairs` counts the map's and the queries', `most_shards` cut the two long stages.
-
-    Attributes:
-        raw: matches before verification; verified: after it; observations: of the map.
-    """
+    """The work of a run on a scene, at most; keypoints and descriptor bytes are of an image and of a keypoint."""
 
     scene: SceneSize
     method: str
     matcher: str
     keypoints: int
+    descriptor_bytes: int
     side_px: int
     pair_kind: str
     map_pairs: int
@@ -184,6 +181,7 @@ def plan_run(config: Mapping[str, Any], dataset: str, run: str, scene: SceneSize
         method=own["method"],
         matcher=_matcher(own.get("matching", {})),
         keypoints=int(limit * cost.rows),
+        descriptor_bytes=DESCRIPTOR_DIM * (4 if own.get("descriptor_dtype") == "float32" else 2),
         side_px=features.get(cost.side_setting, cost.side_px) or ORIGINAL_SIDE_PX,
         pair_kind=kind,
         map_pairs=map_pairs,
@@ -227,7 +225,7 @@ def memory_mb(rule: str, load: Load, threads: int) -> int:
         job = cost.base_mb + ASPECT * load.side_px**2 * cost.bytes_per_px / MB
         return round(job * max(1, threads if cost.processes else 1) + (200 if cost.processes else 0))
     if rule == "match_pairs":
-        kept = IMAGES_IN_MEMORY * load.keypoints * (2 * DESCRIPTOR_DIM + 12) / MB
+        kept = IMAGES_IN_MEMORY * load.keypoints * (load.descriptor_bytes + 12) / MB
         tile = (12 * DESCRIPTOR_DIM * load.keypoints + load.keypoints**2 / 8) / MB
         index = INDEXED_IMAGES * load.keypoints * 460 / MB
         job = index if load.matcher == "colmap_sift" else tile
@@ -278,12 +276,12 @@ def requested_mb(rule: str, load: Load, threads: int, attempt: int = 1) -> int:
     return max(LEAST_MEMORY_MB, memory_mb(rule, load, threads)) * attempt
 
 
-def disk_mb(load: Load, descriptor_bytes: int = 2) -> dict[str, int]:
+def disk_mb(load: Load) -> dict[str, int]:
     """Files of a run and what a stage needs beside them for its time, in the order they are made."""
     keypoints, sift = load.images * load.keypoints, load.matcher == "colmap_sift"
     database = load.map_keypoints * 8 + load.raw * 8 + load.verified * 8 + load.map_pairs * 200
     sizes = {
-        "features.h5": keypoints * (12 + DESCRIPTOR_DIM * descriptor_bytes),
+        "features.h5": keypoints * (12 + load.descriptor_bytes),
         "matches.h5": load.raw * 12 + load.pairs * GROUP_BYTES,
         "match shards, until gathered": load.raw * 12 + load.pairs * 90,
         "database.db": database,

@@ -82,6 +82,8 @@ def test_matches_without_a_ratio_test_fill_the_disk(config: dict) -> None:
     tested = planning.disk_mb(load_of(config, MADRID, "disk"))
     assert plain["matches.h5"] > 5 * (tested["matches.h5"] - 650)  # 650 MB of groups, whatever is in them
     assert plain["features.h5"] == tested["features.h5"] == round(1344 * 2048 * 268 / 1e6)
+    config["run_settings"]["disk"]["descriptor_dtype"] = "float32"
+    assert planning.disk_mb(load_of(config, MADRID, "disk"))["features.h5"] == round(1344 * 2048 * 524 / 1e6)
 
 
 @pytest.mark.parametrize(
