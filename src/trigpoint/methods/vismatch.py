@@ -50,7 +50,7 @@ class Vismatch(PairMethod):
         self.settings: VismatchSettings = settings
         try:
             package: Any = importlib.import_module("vismatch")
-        except ImportError as error:
+        except (ImportError, OSError, RuntimeError) as error:  # a torchvision of another torch raises the last
             raise TrigpointError(
                 f"vismatch: the package cannot be imported ({error}): pip install vismatch, or choose another method"
             ) from error
@@ -70,8 +70,8 @@ class Vismatch(PairMethod):
         self.weights_sha256 = hashlib.sha256(made_of.encode()).hexdigest()
 
     def match_images(self, image0: Image, image1: Image) -> Correspondences:
-        """Correspondences in pixels of the originals; images with a side below SMALLEST_SIDE_PX have none."""
-        if min(*image0.pixels.shape[:2], *image1.pixels.shape[:2]) < SMALLEST_SIDE_PX:
+        """Correspondences in pixels of the originals; none of images that `_can_be_matched` says no of."""
+        if not (_can_be_matched(image0) and _can_be_matched(image1)):
             return Correspondences(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
         sizes = [fit_longer_side(_decoded(image), self.settings.resize_px) for image in (image0, image1)]
         tensors = [to_tensor(shrink(image.pixels, size)) for image, size in zip((image0, image1), sizes, strict=True)]
@@ -89,6 +89,11 @@ class Vismatch(PairMethod):
             for end, size, image in zip(ends, sizes, (image0, image1), strict=True)
         ]
         return Correspondences(np.concatenate(moved, axis=1), np.maximum(scores[good], 0).astype(np.float32))
+
+
+def _can_be_matched(image: Image) -> bool:
+    """Not an image of one colour or with a side below SMALLEST_SIDE_PX, which some matchers raise errors of."""
+    return min(image.pixels.shape[:2]) >= SMALLEST_SIDE_PX and image.pixels.min() < image.pixels.max()
 
 
 def _decoded(image: Image) -> tuple[int, int]:

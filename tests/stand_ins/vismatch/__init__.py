@@ -39,6 +39,7 @@ class Patches(torch.nn.Module):
     def _describe(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         assert image.ndim == 3 and image.shape[0] == 3 and image.dtype == torch.float32
         assert image.min() >= 0 and image.max() <= 1
+        assert image.min() < image.max()  # without features OpenCV's matcher raises
         patches = unfold(image[None].mean(dim=1, keepdim=True), PATCH, stride=STEP)[0]
         rows, columns = ((side - PATCH) // STEP + 1 for side in image.shape[1:])
         y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
