@@ -14,11 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trigpoint.errors import SettingsError
 from trigpoint.kernels.correlation import Correlation
 
 CHUNK_BYTES = 1 << 25  # of exponentials at once
-PANC = (1, 8)
 
 
 @dataclass(frozen=True)
@@ -121,18 +119,10 @@ def draw(num_matches: int, count: int, generator: np.random.RandomState) -> NDAr
     return np.tile(rows, -(-count // num_matches))[:count]
 
 
-def expand(matches: Tensor, panc: int, pshift: int) -> Tensor:
-    """Proposals round matches (N, 4): with `panc` 8 those moved by `pshift` px, in one image at a time; with 1 itself.
-
-    Raises:
-        SettingsError: another number.
-    """
-    if panc not in PANC:
-        raise SettingsError(f"panc must be one of {PANC}, got {panc}")
-    if panc == 1:
-        return matches
+def expand(matches: Tensor, pshift: int) -> Tensor:
+    """(8 N, 4) proposals round matches (N, 4): moved by `pshift` px to the four diagonals, in one image at a time."""
     diagonal = matches.new_tensor([(-1, -1), (1, -1), (-1, 1), (1, 1)]) * pshift
-    shifts = matches.new_zeros(panc, 4)
+    shifts = matches.new_zeros(8, 4)
     shifts[:4, :2], shifts[4:, 2:] = diagonal, diagonal
     return (matches[:, None] + shifts).flatten(0, 1)
 

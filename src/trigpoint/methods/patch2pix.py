@@ -143,7 +143,9 @@ class Patch2Pix(Ncnet):
         if self.settings.eval_type == "coarse":
             return super().match(described0, described1)
         proposals = cell_centres(self.coarse(described0, described1).cells)
-        return self.refine(described0, described1, expand(proposals, self.settings.panc, self._mid.config.pshift))
+        if self.settings.panc > 1:
+            proposals = expand(proposals, self._mid.config.pshift)
+        return self.refine(described0, described1, proposals)
 
     def refine(self, described0: DescribedImage, described1: DescribedImage, matches: Tensor) -> Refined:
         """Given matches moved and judged; those above `io_thres`.

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from trigpoint.kernels.correlation import BACKENDS, LARGEST_POOLING
+from trigpoint.errors import SettingsError
 from trigpoint.settings import check_choice, check_flag, check_number
 
 EvalType = Literal["fine", "coarse"]
+Backend = Literal["auto", "reference", "torch", "cpu"]
 PANC = (1, 8)
+LARGEST_KSIZE = 4  # the kernels keep offsets in a byte
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,7 @@ class NcnetSettings:
     ncn_thres: float = 0.9  # scores have to exceed it
     ptmax: int | None = None  # the best so many matches; under `legacy` drawn at random and repeated; null: all
     weights: str = "ncnet"  # registered name or file; Patch2Pix's have this network too
-    backend: str = "auto"  # of correlation and mutual filter
+    backend: Backend = "auto"  # of correlation and mutual filter
     cache_mib: int = 512  # of maps of images, kept for their further pairs
     legacy: bool = False  # as the release, mistakes included
 
@@ -28,11 +30,11 @@ class NcnetSettings:
         owner = type(self).__name__.removesuffix("Settings").lower()
         if self.imsize is not None:
             check_number(owner, "imsize", self.imsize, float("-inf"))
-        check_number(owner, "ksize", self.ksize, 1, LARGEST_POOLING)
+        check_number(owner, "ksize", self.ksize, 1, LARGEST_KSIZE)
         check_number(owner, "ncn_thres", self.ncn_thres, 0, 1)
         if self.ptmax is not None:
             check_number(owner, "ptmax", self.ptmax, 1)
-        check_choice(owner, "backend", self.backend, BACKENDS)
+        check_choice(owner, "backend", self.backend, get_args(Backend))
         check_number(owner, "cache_mib", self.cache_mib, 0)
         check_flag(owner, "mutual", self.mutual)
         check_flag(owner, "legacy", self.legacy)
@@ -55,4 +57,4 @@ class Patch2PixSettings(NcnetSettings):
         check_number("patch2pix", "mid_thres", self.mid_thres, 0, 1)
         check_choice("patch2pix", "eval_type", self.eval_type, get_args(EvalType))
         if self.panc not in PANC:
-            check_choice("patch2pix", "panc", str(self.panc), tuple(map(str, PANC)))
+            raise SettingsError(f"patch2pix: panc must be 1 or 8, got {self.panc!r}")

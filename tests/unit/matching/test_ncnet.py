@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from trigpoint.errors import SettingsError
 from trigpoint.kernels.correlation import Correlation
 from trigpoint.matching import ncnet
 from trigpoint.matching.ncnet import best_of_both_sides, draw, each_once, expand, select
@@ -67,7 +66,6 @@ def test_drawing_repeats_what_is_too_little() -> None:
 
 
 def test_proposals_move_one_image_at_a_time() -> None:
-    eight = expand(torch.tensor([[10.0, 20, 30, 40]]), 8, 3)
+    eight = expand(torch.tensor([[10.0, 20, 30, 40]]), 3)
     assert eight[1].tolist() == [13, 17, 30, 40] and eight[6].tolist() == [10, 20, 27, 43]
-    with pytest.raises(SettingsError, match="panc must be one of"):
-        expand(eight, 4, 3)
+    assert len(eight) == 8

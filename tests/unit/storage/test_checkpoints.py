@@ -88,6 +88,9 @@ def test_fetching_converts(content: dict, tmp_path: Path, monkeypatch: pytest.Mo
     path = fetch_weights("patch2pix")  # the first address has a web page
     assert is_safetensors(path) and len(read_checkpoint("patch2pix")["state_dict"]) == len(content["state_dict"])
     path.unlink()
+    monkeypatch.setitem(WEIGHTS, "patch2pix", replace(entry, urls=(page.as_uri(),)))
+    with pytest.raises(WeightsError, match=r"get patch2pix_pretrained\.pth by hand"):
+        fetch_weights("patch2pix")
     assert main(["fetch-weights", "patch2pix", "--file", str(source)]) == 0
     assert is_safetensors(path)
 
