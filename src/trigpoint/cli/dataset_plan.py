@@ -11,6 +11,7 @@ import yaml
 from trigpoint import config as settings
 from trigpoint import planning
 from trigpoint.errors import SettingsError
+from trigpoint.storage.text_table import text_table
 
 HEAD = ("stage", "jobs", "memory of a job, MB", "asked of the scheduler, MB")
 
@@ -53,9 +54,10 @@ def _refuse_pair_method(config: Mapping[str, Any], run: str) -> None:
 
 
 def _write_tables(load: planning.Load, threads: int) -> None:
+    files = [("file", "at most, MB"), *((name, f"{size:,}") for name, size in planning.disk_mb(load).items())]
+    for rows in ([HEAD, *_stage_rows(load, threads)], files):
+        sys.stdout.write("\n" + text_table(rows))
     sys.stdout.write("\n")
-    _write_table([HEAD, *_stage_rows(load, threads)])
-    _write_table([("file", "at most, MB"), *((name, f"{size:,}") for name, size in planning.disk_mb(load).items())])
 
 
 def _stage_rows(load: planning.Load, threads: int) -> list[tuple[str, ...]]:
@@ -68,14 +70,6 @@ def _stage_rows(load: planning.Load, threads: int) -> list[tuple[str, ...]]:
         )
         for rule, jobs in planning.stage_jobs(load).items()
     ]
-
-
-def _write_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for first, *rest in rows:
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
-    sys.stdout.write("\n")
 
 
 def _read_config(paths: list[Path]) -> dict[str, Any]:

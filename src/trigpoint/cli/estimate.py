@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from trigpoint.cli.dataset_plan import add_dataset_arguments, run_dataset
 from trigpoint.cli.method_options import add_settings_arguments, method_settings
 from trigpoint.errors import SettingsError
+from trigpoint.storage.text_table import text_table
 
 if TYPE_CHECKING:
     from trigpoint.methods.pump_settings import PumpSettings
@@ -57,9 +58,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         memories = args.memory or [memory(text) for text in MEMORIES]
         rows = _largest(settings, memories, args.aspect or [aspect(text) for text in ASPECTS], device)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+    sys.stdout.write(text_table(rows))
 
 
 def image_size(text: str) -> tuple[int, int]:

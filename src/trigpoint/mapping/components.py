@@ -1,10 +1,11 @@
 """What a database's pairs connect, and why an image is not in the map."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from trigpoint.storage.colmap import DatabaseSummary
+from trigpoint.storage.text_table import text_table
 
 Pair = tuple[str, str]
 # Why an image is not in the map, by what it fell short of first; `component`: its verified pairs do not lead to the
@@ -67,12 +68,7 @@ def diagnosis_table(summary: DatabaseSummary, most: int = 30) -> list[str]:
         for row in sorted(rows, key=lambda row: (row["group"], row["name"]))[:most]
     ]
     more = [f"and {len(rows) - most} more images"] if len(rows) > most else []
-    return [*_lines(counts), "", *_lines([head, *images]), *more]
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip() for cells in rows]
+    return [*text_table(counts).splitlines(), "", *text_table([head, *images]).splitlines(), *more]
 
 
 def unregistered(

@@ -39,7 +39,7 @@ def test_page_holds_all_scenes_and_links_to_their_reports(reports, tmp_path):
     assert set(links) == {"scene_a/report.html", "scene_b/report.html"}
     assert all((tmp_path / "both" / link).is_file() for link in links)
     assert 'data-path="datasets/scene_a/runs/sift/mapping/registered">5 / 7<' in text
-    assert text.count('SIFT <span class="small">(published) [1]</span>') == 2
+    assert text.count('SIFT <span class="small">[1]</span>') == 2
     assert text.count("<td>4,321</td>") == 2
     assert "published rows</label>: [1] table of 2017.</p>" in text
     metrics = json.loads((tmp_path / "both" / "metrics.json").read_text())
