@@ -163,6 +163,14 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMES_IN_A_MESSAGE]) + (f" and {more} more" if more > 0 else "")
 
 
+def holdout_order(names: Sequence[str], settings: PrepareSettings) -> list[str]:
+    """Names in the order in which they are held out.
+
+    By a hash of the name, so that one image more or less in the dataset hardly changes the choice.
+    """
+    return sorted(names, key=lambda name: hashlib.sha256(f"{settings.holdout_seed} {name}".encode()).hexdigest())
+
+
 def _hold_out(tree: RawTree, usable: Sequence[str], settings: PrepareSettings) -> RawTree:
     """The tree with some map images as queries: their poses are evaluated against, and no longer used."""
     posed = tree.poses.keys() & set(tree.map_names)
@@ -171,9 +179,7 @@ def _hold_out(tree: RawTree, usable: Sequence[str], settings: PrepareSettings) -
         raise SettingsError(
             f"prepare: holdout {settings.holdout} of {len(candidates)} map images with a known pose; two have to stay"
         )
-    # by a hash of the name, so that one image more or less in the dataset hardly changes the choice
-    keys = {name: hashlib.sha256(f"{settings.holdout_seed} {name}".encode()).hexdigest() for name in candidates}
-    held = set(sorted(candidates, key=keys.__getitem__)[: settings.holdout])
+    held = set(holdout_order(candidates, settings)[: settings.holdout])
     return replace(
         tree,
         map_names=[name for name in tree.map_names if name not in held],

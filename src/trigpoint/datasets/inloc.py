@@ -7,7 +7,8 @@
     pairs-query-netvlad40-temporal.txt                                               or below pairs/: what to match
 
 `dataset/` in place of `database/` is understood. Query poses are secret: results go to visuallocalization.net. A file
-`cameras_gt.txt` at the root (not part of InLoc) gives cameras and true poses of queries.
+`cameras_gt.txt` at the root (not part of InLoc) gives cameras and true poses of queries; cutouts that are held out get
+theirs from their own points.
 
 Sources: Taira et al., "InLoc: Indoor Visual Localization with Dense Matching and View Synthesis", CVPR 2018; Wijmans
 and Furukawa, CVPR 2017 (scans); the pair list is that of hloc.
@@ -19,9 +20,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from trigpoint.datasets.base import PrepareSettings, RawTree, some
+from trigpoint.datasets.base import PrepareSettings, RawTree, holdout_order, some
 from trigpoint.datasets.cameras_gt import FILE_NAME, read_cameras_gt
+from trigpoint.datasets.cutout_poses import view_of_points
 from trigpoint.datasets.images import read_header
+from trigpoint.datasets.scan_points import read_points
 from trigpoint.datasets.text_files import fail, read_lines
 from trigpoint.datasets.tree import list_images
 from trigpoint.errors import DataError, ImageError
@@ -36,6 +39,7 @@ PAIR_FOLDERS = (".", "pairs", "pairs/inloc")
 POINTS_SUFFIX = ".mat"  # behind the whole name of a cutout
 FOCAL_OVER_LONGER_SIDE = 28 / 36  # of the queries' telephone: 28 mm on film of 36 mm, 3136 px of 4032
 TRANSFORM_LINES = range(8, 12)  # of an alignment file, from 1: the matrix after registration of all scans
+STAY = 2  # map images with a pose, of those that could be held out
 SUBMISSION = "InLoc_eval_[{run}].txt"
 PUBLISHED = (  # percent of the queries within 0.25, 0.5 and 1 m and 10 degrees, by the server
     ("LoFTR", "image-matching-toolbox, issue 38", (48.5, 73.2, 83.8), (55.0, 75.6, 83.2)),
@@ -71,6 +75,9 @@ def read_tree(dataset_id: str, root: Path, settings: PrepareSettings) -> RawTree
     known = read_cameras_gt(root / FILE_NAME) if (root / FILE_NAME).is_file() else {}
     cameras = {name: known[name][0] if name in known else _telephone(root, name) for name in queries}
     poses: dict[str, Pose] = {name: known[name][1] for name in queries if name in known}
+    if settings.holdout:
+        for name, (camera, pose) in _held_out(root, cutouts, settings).items():
+            cameras[name], poses[name] = camera, pose
     return RawTree(
         image_root=root,
         map_names=cutouts,
@@ -123,6 +130,28 @@ def read_alignment(path: Path) -> NDArray[np.float64]:
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
         raise fail(path, 8, "expected a matrix of 4 x 4 finite numbers in lines 8 to 11")
     return matrix
+
+
+def world_points(root: Path, cutout: str) -> NDArray[np.float64]:
+    """(H, W, 3) points of a cutout on its floor, NaN where there is none.
+
+    Raises:
+        DataError: points or alignment are missing or damaged.
+    """
+    floor_from_scan = read_alignment(alignment_path(root, cutout))
+    return read_points(points_path(root, cutout)) @ floor_from_scan[:3, :3].T + floor_from_scan[:3, 3]
+
+
+def _held_out(root: Path, cutouts: list[str], settings: PrepareSettings) -> dict[str, tuple[Camera, Pose]]:
+    """Camera and pose of the cutouts to be held out, and of as many more as have to stay."""
+    found: dict[str, tuple[Camera, Pose]] = {}
+    for name in holdout_order(cutouts, settings):
+        if len(found) == settings.holdout + STAY:
+            break
+        view = view_of_points(world_points(root, name), read_header(root / name).size)
+        if view is not None:
+            found[name] = view
+    return found
 
 
 def _database(dataset_id: str, root: Path) -> str:

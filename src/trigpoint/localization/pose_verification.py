@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trigpoint.datasets.images import load_image
-from trigpoint.datasets.inloc import scan_of
-from trigpoint.localization.scan_matches import world_points
+from trigpoint.datasets.inloc import scan_of, world_points
 from trigpoint.storage import colmap
 from trigpoint.types import Camera, DatasetImage, Pose
 

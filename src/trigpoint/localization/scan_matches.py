@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trigpoint.datasets.inloc import alignment_path, points_path, read_alignment
-from trigpoint.datasets.scan_points import points_at, read_points
+from trigpoint.datasets.inloc import world_points
+from trigpoint.datasets.scan_points import points_at
 from trigpoint.geometry.pixels import resize_points
 from trigpoint.localization.dense_settings import DenseLocalizationSettings
 from trigpoint.log import progress
@@ -54,12 +54,6 @@ class ScanMatches:
 
     def __len__(self) -> int:
         return len(self.xy)
-
-
-def world_points(root: Path, cutout: str) -> NDArray[np.float64]:
-    """(H, W, 3) points of a cutout on its floor, NaN where there is none; errors as `read_points`."""
-    floor_from_scan = read_alignment(alignment_path(root, cutout))
-    return read_points(points_path(root, cutout)) @ floor_from_scan[:3, :3].T + floor_from_scan[:3, 3]
 
 
 def scan_matches(

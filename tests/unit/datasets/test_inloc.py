@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import scipy.io
 
-from miniature_inloc import PAIR_LIST, QUERIES, SCANS, alignment, cutout_name, write_tree
-from trigpoint.datasets.base import prepare_dataset
+from miniature_inloc import DEMO, PAIR_LIST, QUERIES, SCANS, alignment, cutout_name, write_tree
+from trigpoint.datasets.base import PrepareSettings, prepare_dataset
+from trigpoint.datasets.cameras_gt import read_cameras_gt
+from trigpoint.datasets.cutout_poses import view_of_points
 from trigpoint.datasets.inloc import alignment_path, points_path, read_alignment, scan_of
 from trigpoint.datasets.scan_points import points_at, read_points
 from trigpoint.errors import DataError
@@ -136,3 +138,24 @@ def test_beside_a_hole_the_nearest_point_is_taken_and_in_it_none() -> None:
     np.testing.assert_allclose(found, [[1, 1, 2], [np.nan] * 3, [np.nan] * 3, [3.5, 1, 4.5], [2.2, 2.4, 4.6]])
     assert points_at(points, np.zeros((0, 2))).shape == (0, 3)
     np.testing.assert_array_equal(points_at(plane(1, 1), np.array([[0.3, -0.2]])), [[0, 0, 0]])
+
+
+def test_cutouts_that_are_held_out_have_the_camera_that_their_points_say(tree: Path) -> None:
+    dataset = prepare_dataset("inloc", "inloc", tree, PrepareSettings(holdout=2))
+    held = [image for image in dataset.with_role("query") if image.split == "holdout"]
+    assert len(held) == 2 and len(dataset.with_role("map")) == 2
+    truth = read_cameras_gt(DEMO / "cameras_gt.txt")
+    names = {
+        cutout_name(scan, index): f"db/{name}.jpg" for scan, own in SCANS.items() for index, name in enumerate(own)
+    }
+    for image in held:
+        camera, pose = truth[names[image.name]]
+        assert image.camera is not None
+        assert image.camera.params == pytest.approx((camera.params[0], 320, 240), abs=0.5)
+        assert np.linalg.norm(dataset.poses[image.name].center - pose.center) < 0.01
+        np.testing.assert_allclose(dataset.poses[image.name].rotation, pose.rotation, atol=1e-3)
+
+
+def test_points_that_fit_no_camera_give_no_view() -> None:
+    assert view_of_points(np.full((20, 30, 3), np.nan), (30, 20)) is None
+    assert view_of_points(np.random.default_rng(0).random((40, 60, 3)), (60, 40)) is None

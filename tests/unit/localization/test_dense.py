@@ -9,14 +9,14 @@ import pytest
 from miniature_inloc import QUERIES, SCANS, cutout_name, write_tree
 from trigpoint.cli import main
 from trigpoint.datasets.base import prepare_dataset
-from trigpoint.datasets.inloc import points_path
+from trigpoint.datasets.inloc import points_path, world_points
 from trigpoint.datasets.scan_points import read_points
 from trigpoint.errors import DataError, SettingsError
 from trigpoint.geometry.pixels import from_colmap
 from trigpoint.localization.dense import ALL, localize_dense, localize_query
 from trigpoint.localization.dense_settings import DenseLocalizationSettings
 from trigpoint.localization.pose_verification import Verifier, descriptor_distance, draw_points
-from trigpoint.localization.scan_matches import ScanMatches, scan_matches, world_points
+from trigpoint.localization.scan_matches import ScanMatches, scan_matches
 from trigpoint.storage import colmap
 from trigpoint.storage.json_files import read_json
 from trigpoint.storage.poses import read_poses
