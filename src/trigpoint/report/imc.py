@@ -46,7 +46,13 @@ BAGS = (
     tables.Column("registered_percent", "images in it %", 1, "most"),
     tables.Column("maa_5_percent", "mAA@5° %", 1, "most", help=MAA),
     tables.Column("maa_10_percent", "mAA@10° %", 1, "most", help=MAA),
-    tables.Column("ate_percent", "ATE %", 1, "least", help="RMSE of the centres over their spread; 100 without a map"),
+    tables.Column(
+        "ate_percent",
+        "ATE %",
+        1,
+        "least",
+        help="RMSE of the registered centres over the spread of all; 100 without a map",
+    ),
     tables.Column("points3D", "points", 0, "most", help="mean over maps"),
     tables.Column("track_length", "track length", 2, "most", help="mean over maps"),
 )
