@@ -7,7 +7,7 @@ Source: Zhou, Sattler and Leal-Taixe, "Patch2Pix: Epipolar-Guided Pixel-Level Co
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from trigpoint.networks.resnet34 import LEVEL_CHANNELS, ResNet34
 
 NUM_OUTPUTS = 5  # four shifts and a confidence
 OFFICIAL_STRIDE = 2  # of convolutions for which a checkpoint names none
+LARGEST_SIZE = 4096  # of layers and windows, so that a damaged file does not fill the memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +52,6 @@ class RegressorConfig:
             sizes.append(side)
         return sizes
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, as checkpoints keep them."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
 
 def regressor_config(values: Mapping[str, Any], source: str) -> RegressorConfig:
     """The configuration of a checkpoint; `feat_dim` of official files is derived, and keys of training are passed over.
@@ -69,26 +66,26 @@ def regressor_config(values: Mapping[str, Any], source: str) -> RegressorConfig:
     if taken and "conv_strs" not in taken:
         taken["conv_strs"] = (OFFICIAL_STRIDE,) * len(taken.get("conv_dims", RegressorConfig.conv_dims))
     config = RegressorConfig(**taken)
-    lengths = {len(config.conv_dims), len(config.conv_kers), len(config.conv_strs)}
-    numbers = (
-        *config.conv_dims,
-        *config.conv_kers,
-        *config.conv_strs,
-        *config.fc_dims,
-        *config.psize,
-        *config.feat_idx,
-    )
-    if (
-        config.feat_comb not in ("pre", "post")
-        or len(lengths) != 1
-        or len(config.psize) != 2
-        or not config.feat_idx
-        or not all(isinstance(number, int) and 0 <= number <= 4096 for number in numbers)
-        or max(config.feat_idx) >= len(LEVEL_CHANNELS)
-        or min(config.conv_sizes(min(config.psize)), default=0) < 1
-    ):
+    if not _is_possible(config):
         raise WeightsError(f"{source}: no regressor is configured so: {config}")
     return config
+
+
+def _is_possible(config: RegressorConfig) -> bool:
+    sizes = (config.conv_dims, config.conv_kers, config.conv_strs, config.fc_dims, config.psize)
+    if not all(isinstance(part, tuple) for part in (*sizes, config.feat_idx)):
+        return False
+    if not all(isinstance(number, int) and 1 <= number <= LARGEST_SIZE for part in sizes for number in part):
+        return False
+    if len({len(config.conv_dims), len(config.conv_kers), len(config.conv_strs)}) != 1 or len(config.psize) != 2:
+        return False
+    levels = set(config.feat_idx)
+    return (
+        config.feat_comb in ("pre", "post")
+        and len(levels) > 0
+        and levels.issubset(range(len(LEVEL_CHANNELS)))
+        and min(config.conv_sizes(min(config.psize)), default=0) >= 1
+    )
 
 
 class Regressor(nn.Module):
