@@ -63,18 +63,17 @@ def regressor_config(values: Mapping[str, Any], source: str) -> RegressorConfig:
     taken: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in known
     }
-    if taken and "conv_strs" not in taken:
-        taken["conv_strs"] = (OFFICIAL_STRIDE,) * len(taken.get("conv_dims", RegressorConfig.conv_dims))
-    config = RegressorConfig(**taken)
-    if not _is_possible(config):
-        raise WeightsError(f"{source}: no regressor is configured so: {config}")
+    lists = {item.name for item in fields(RegressorConfig) if isinstance(item.default, tuple)}
+    possible = all(isinstance(value, tuple) == (key in lists) for key, value in taken.items())
+    if possible and taken and "conv_strs" not in taken:
+        taken["conv_strs"] = (OFFICIAL_STRIDE,) * len(taken.get("conv_kers", RegressorConfig.conv_kers))
+    if not possible or not _is_possible(config := RegressorConfig(**taken)):
+        raise WeightsError(f"{source}: no regressor is configured so: {taken}")
     return config
 
 
 def _is_possible(config: RegressorConfig) -> bool:
     sizes = (config.conv_dims, config.conv_kers, config.conv_strs, config.fc_dims, config.psize)
-    if not all(isinstance(part, tuple) for part in (*sizes, config.feat_idx)):
-        return False
     if not all(isinstance(number, int) and 1 <= number <= LARGEST_SIZE for part in sizes for number in part):
         return False
     if len({len(config.conv_dims), len(config.conv_kers), len(config.conv_strs)}) != 1 or len(config.psize) != 2:

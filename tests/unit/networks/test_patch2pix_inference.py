@@ -170,6 +170,7 @@ def test_a_checkpoint_says_how_its_regressors_are() -> None:
         {"psize": [0, 0]},
         {"conv_strs": [0, 1]},
         {"conv_dims": 512, "conv_strs": [2, 1]},
+        {"conv_kers": 3},
         {"fc_dims": [1 << 20]},
     ):
         with pytest.raises(WeightsError, match="x: no regressor is configured so"):
