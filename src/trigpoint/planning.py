@@ -59,14 +59,14 @@ class MethodCost:
     side_setting: str = "resize_px"
     keypoints_setting: str = "max_keypoints"
     rows: float = 1.0
-    base_mb: int = 450
-    bytes_per_px: int = 1600
+    base_mb: int = 650
+    bytes_per_px: int = 1200
     processes: bool = False
 
 
 METHOD_COSTS = {
     "sift": MethodCost(8192, 1600, "max_image_size", rows=1.6, base_mb=150, bytes_per_px=330, processes=True),
-    "disk": MethodCost(2048, 1024),
+    "disk": MethodCost(2048, 1024, base_mb=450, bytes_per_px=900),
     "posfeat": MethodCost(20480, 1600),
     "posfeat_sift": MethodCost(20480, 1600),
 }
