@@ -60,7 +60,7 @@ METHODS: dict[str, MethodEntry] = {
         licence="BSD-3-Clause (COLMAP, VLFeat)",
         speed="medium",
     ),
-    "r2d2": MethodEntry("trigpoint.methods.r2d2:R2d2", "feature", ("r2d2-wasf-n16",), speed="slow"),
+    "r2d2": MethodEntry("trigpoint.methods.r2d2:R2d2", "feature", ("r2d2-wasf-n16",), speed="medium"),
     "gcm_student": MethodEntry("trigpoint.methods.r2d2:GcmStudent", "feature", ("gcm-student",), speed="medium"),
     "gcm": MethodEntry(
         "trigpoint.methods.gcm:Gcm",
