@@ -16,7 +16,7 @@ from torch import Tensor
 from trigpoint.networks.convolution import convolve
 
 TAPS = 3
-BLOCK = 64  # enlarged rows or columns that one product computes; its band of small ones is the matrix' inner side
+BLOCK = 32  # enlarged columns that one product computes; its band of small ones is the matrix' inner side
 
 
 def enlargement_taps(small: int, large: int, align_corners: bool) -> Tensor:
@@ -92,15 +92,13 @@ class EnlargedConvolution:
     def add_block(self, target: Tensor, products: list[Tensor], block: tuple[int, int, int, int, Tensor]) -> None:
         """Add the convolved enlarged map's rows of one block of `band` to `target` (rows, W, C)."""
         first, last, low, high, weights = block
-        width = products[0].shape[1] // TAPS
-        large = target.shape[1]
-        widened = target.new_empty(TAPS, high - low, large, self.channels)
+        width, large = products[0].shape[1] // TAPS, target.shape[1]
+        # rows before columns: one large product, and nothing is kept at the enlarged width but the target
+        near = torch.cat([taps[low:high].flatten(1) for taps in products])
+        rows = (weights.permute(0, 2, 1).flatten(1).to(target.dtype) @ near).view(last - first, -1, self.channels)
         for left, right, low_x, high_x, weights_x in band(width, large, self._align, BLOCK, target.device).blocks:
-            matrix = weights_x.flatten(1).to(target.dtype)
-            for row, taps in enumerate(products):
-                torch.matmul(matrix, taps[low:high, TAPS * low_x : TAPS * high_x], out=widened[row, :, left:right])
-        matrix = weights.permute(0, 2, 1).flatten(1).to(target.dtype)
-        target.view(last - first, -1).addmm_(matrix, widened.view(TAPS * (high - low), -1))
+            matrix = weights_x.flatten(1).to(target.dtype).expand(last - first, -1, -1)
+            target[:, left:right].baddbmm_(matrix, rows[:, TAPS * low_x : TAPS * high_x])
 
     def row_blocks(
         self, small: int, large: int, block: int, device: torch.device

@@ -19,7 +19,7 @@ from trigpoint.networks.enlarging import EnlargedConvolution
 from trigpoint.networks.posfeat_net import CELL_PX, STRIDE, ResUNet
 from trigpoint.networks.resnet import Bottleneck
 
-DECODER_ROWS = 64  # computed at a time
+DECODER_ROWS = 8  # computed at a time
 
 
 @dataclass(frozen=True)
