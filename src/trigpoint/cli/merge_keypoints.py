@@ -8,7 +8,7 @@ from trigpoint.cli.options import json_object, stage_settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the subcommand."""
-    parser.add_argument("--settings", type=json_object, default={}, help="JSON object: cell_px, max_error_px, ...")
+    parser.add_argument("--settings", type=json_object, default={}, help="JSON object: scheme, radius_px, ...")
     parser.add_argument("--dataset", type=Path, required=True, help="dataset.json")
     parser.add_argument("--shards", type=Path, nargs="+", required=True, help="correspondences, in any order")
     parser.add_argument("--features", type=Path, required=True, help="features.h5 to write: keypoints, no descriptors")
