@@ -57,7 +57,7 @@ schema: setup-dev  ## write rules/config.schema.yaml anew from the settings clas
 	$(BIN)/python -m trigpoint.config_schema rules/config.schema.yaml
 
 bench: setup-dev  ## measure against peers, write bench/results/*.json
-	for script in bench/match_store.py bench/disk_extraction.py bench/posfeat_extraction.py bench/nearest_neighbor.py bench/strecha.py bench/eth_lfb.py bench/sacre_coeur.py \
+	for script in bench/match_store.py bench/disk_extraction.py bench/posfeat_extraction.py bench/nearest_neighbor.py bench/strecha.py bench/merging.py bench/eth_lfb.py bench/sacre_coeur.py \
 		bench/pump_matching.py bench/patch2pix_inference.py bench/backbones.py; do \
 		$(BIN)/python $$script || exit 1; done
 
