@@ -247,13 +247,15 @@ def profile_sharding(name):
 
 if workflow.is_main_process:
     # jobs that start on other machines are not told these resources, but have this environment
-    os.environ["TRIGPOINT_SHARDING"] = json.dumps(
-        {name: profile_sharding(name) for name in planning.SHARDING}
+    os.environ.update(
+        TRIGPOINT_SHARDING=json.dumps(
+            {name: profile_sharding(name) for name in planning.SHARDING}
+        )
     )
 
 
 def sharding(name):
-    return json.loads(os.environ["TRIGPOINT_SHARDING"])[name]
+    return json.loads(os.environ.get("TRIGPOINT_SHARDING"))[name]
 
 
 def flow_shards(wildcards):
