@@ -9,14 +9,12 @@ arrays and of COLMAP's structures; a test holds the memory to what jobs really t
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from trigpoint import config as settings
-from trigpoint.datasets.catalogue import catalogue_entry, dataset_ids
-from trigpoint.datasets.tree import list_images
+from trigpoint.datasets.scene_size import SceneSize, count_images
 from trigpoint.errors import SettingsError
-from trigpoint.storage.dataset import read_dataset
 from trigpoint.storage.pairs import read_pairs
 from trigpoint.storage.shards import shard_count
 
@@ -74,16 +72,6 @@ UNKNOWN_METHOD = MethodCost(8192, 1600)
 
 
 @dataclass(frozen=True)
-class SceneSize:
-    """How many images a dataset has, how that is known (`prepared`, `folder`, `catalogue`), and its own pair list."""
-
-    map_images: int
-    queries: int
-    source: str
-    pairs_path: str = ""
-
-
-@dataclass(frozen=True)
 class Load:
     """The work of a run on a scene, at most; keypoints and descriptor bytes are of an image and of a keypoint."""
 
@@ -137,21 +125,7 @@ def scene_size(config: Mapping[str, Any], dataset: str, work: Path = Path("work"
     own = settings.dataset_settings(config, dataset)
     if own["layout"] not in MAP_LAYOUTS:
         raise SettingsError(f"estimate: '{dataset}' is of layout {own['layout']}, whose evaluation makes no map")
-    prepared = work / dataset / "dataset.json"
-    if prepared.is_file():
-        found = read_dataset(prepared)
-        return SceneSize(len(found.with_role("map")), len(found.with_role("query")), "prepared", found.pairs_path)
-    images = Path(own["root"]) / "images"
-    if images.is_dir() and (names := list_images(images)):
-        queries = sum("query" in PurePosixPath(name).parts for name in names)
-        return SceneSize(len(names) - queries, queries, "folder")
-    if dataset not in dataset_ids():
-        raise SettingsError(f"estimate: {images} holds no images, and no catalogue knows how many there will be")
-    expected = {
-        path: n for path, n in catalogue_entry(dataset).expects.items() if PurePosixPath(path).parts[0] == "images"
-    }
-    queries = sum(count for path, count in expected.items() if "query" in PurePosixPath(path).parts)
-    return SceneSize(sum(expected.values()) - queries, queries, "catalogue")
+    return count_images(own, dataset, work)
 
 
 def plan_run(config: Mapping[str, Any], dataset: str, run: str, scene: SceneSize, sharding: Mapping[str, int]) -> Load:

@@ -9,8 +9,9 @@ import yaml
 
 from trigpoint import planning
 from trigpoint.cli import main
+from trigpoint.datasets.scene_size import SceneSize
 from trigpoint.errors import SettingsError
-from trigpoint.planning import Load, SceneSize, memory_mb, plan_run, requested_mb, scene_size
+from trigpoint.planning import Load, memory_mb, plan_run, requested_mb, scene_size
 from trigpoint.storage.dataset import write_dataset
 from trigpoint.storage.pairs import write_pairs
 from trigpoint.types import Dataset, DatasetImage
@@ -33,12 +34,21 @@ def load_of(config: dict, dataset: str, run: str = "disk", **sharding: int) -> L
 
 def test_a_scene_that_is_not_there_is_counted_by_the_catalogue(config: dict) -> None:
     load = load_of(config, MADRID)
-    assert load.scene == SceneSize(1344, 0, "catalogue")
+    assert load.scene == SceneSize(map_images=1344, queries=0, source="catalogue")
     assert (load.pair_kind, load.pairs) == ("exhaustive", 1344 * 1343 // 2)
     assert (load.image_shards, load.pair_shards) == (1, 1)
     cut = load_of(config, MADRID, max_shards=64)
     assert (cut.image_shards, cut.pair_shards) == (21, 64)
     assert load_of(config, ALAMO).pairs == 2915 * 100
+
+
+def test_half_a_download_is_not_the_scene(config: dict, tmp_path: Path) -> None:
+    images = tmp_path / "data/eth_lfb_herzjesu/images"
+    images.mkdir(parents=True)
+    for number in range(8):
+        assert scene_size(config, "eth_lfb_herzjesu") == SceneSize(map_images=8, queries=0, source="catalogue")
+        (images / f"{number}.png").touch()
+    assert scene_size(config, "eth_lfb_herzjesu") == SceneSize(map_images=8, queries=0, source="folder")
 
 
 def test_queries_are_counted_beside_the_map(config: dict) -> None:
@@ -52,14 +62,18 @@ def test_photographs_and_a_prepared_dataset_are_counted_themselves(config: dict,
     folder.mkdir(parents=True)
     for name in ("../a.jpg", "../b.png", "../notes.txt", "c.jpg"):
         (folder / name).touch()
-    assert scene_size(config, "my_photos") == SceneSize(2, 1, "folder")
+    assert scene_size(config, "my_photos") == SceneSize(map_images=3, queries=0, source="folder")
+    config["photos"]["prepare"] = {"query_pattern": "query/*"}
+    assert scene_size(config, "my_photos") == SceneSize(map_images=2, queries=1, source="folder")
     images = tuple(DatasetImage(name=f"{number}.jpg", role="map", size=(640, 480)) for number in range(3))
     listed = tmp_path / "pairs.txt"
     write_pairs(listed, [("0.jpg", "1.jpg")])
     (tmp_path / "work/my_photos").mkdir(parents=True)
     dataset = Dataset("my_photos", "photos", str(folder.parent), images, pairs_path=str(listed))
     write_dataset(tmp_path / "work/my_photos/dataset.json", dataset)
-    assert scene_size(config, "my_photos") == SceneSize(3, 0, "prepared", str(listed))
+    assert scene_size(config, "my_photos") == SceneSize(
+        map_images=3, queries=0, source="prepared", pairs_path=str(listed)
+    )
     config["photos"]["pairs"]["map"] = {"kind": "file"}
     assert load_of(config, "my_photos").pairs == 1
 

@@ -13,7 +13,8 @@ import pytest
 
 from benchmark_statistics import statistics
 from trigpoint.datasets.eth_lfb import published_rows
-from trigpoint.planning import SceneSize, memory_mb, plan_run
+from trigpoint.datasets.scene_size import SceneSize
+from trigpoint.planning import memory_mb, plan_run
 
 SIZES = ("registered", "points3D", "observations", "inlier_pairs", "inlier_matches")
 SCENES = {"Fountain": ("eth_lfb_fountain", 11), "Herzjesu": ("eth_lfb_herzjesu", 8)}
@@ -77,7 +78,7 @@ def test_the_collection_is_fetched_mapped_and_evaluated(workspace, mirror: str, 
         error = mapping["mean_reprojection_error_px"] - published["mean_reprojection_error_px"]
         assert abs(error) <= 0.03
         assert mapping["inlier_pairs"] == published["inlier_pairs"]
-        load = plan_run(config, dataset, "sift", SceneSize(images, 0, "prepared"), {})
+        load = plan_run(config, dataset, "sift", SceneSize(map_images=images, source="prepared"), {})
         for rule, megabytes in peak_memory(workspace.path / f"benchmarks/{dataset}/sift").items():
             assert megabytes <= memory_mb(rule, load, threads=2), f"{dataset}: {rule}"
     assert workspace.jobs("results/eth_lfb").total() == 0
