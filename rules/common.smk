@@ -144,9 +144,10 @@ def announce_plan(dataset):
     """In a dry run, what a dataset will take that is not there yet, so that Snakemake does not know its jobs."""
     if not workflow.dryrun or Path(f"work/{dataset}/dataset.json").exists():
         return
+    pair_runs = settings.runs_of_kind(config, "pair")
     for run in settings.runs_of(config, dataset):
         load = plan_of(dataset, run)
-        if load:
+        if load and run not in pair_runs:  # of image pairs `estimate match` knows more
             threads = min(8, workflow.cores or 8)
             logger.info(planning.summary_line(dataset, run, load, threads))
 
