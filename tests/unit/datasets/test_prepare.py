@@ -447,7 +447,7 @@ def test_strecha_files_and_cameras_gt_agree(tmp_path, shared, scene, count):
     (tmp_path / "gt_dense_cameras").symlink_to(source / "gt_dense_cameras")
     published = prepare_dataset(f"eth_lfb_{scene.lower()}", "eth_lfb", tmp_path, num_workers=2)
     assert len(dataset.images) == len(dataset.poses) == count
-    assert len(dataset.published) == 6
+    assert len(dataset.published) == 10
     for given, other in zip(dataset.images, published.images, strict=True):
         assert given.camera == other.camera
         np.testing.assert_allclose(dataset.poses[given.name].center, published.poses[given.name].center, atol=1e-9)
