@@ -3,7 +3,8 @@
     python bench/eth_lfb.py --data ../shared/data/eth_lfb --output bench/results/eth_lfb.json
 
 runs `snakemake results/eth_lfb_fountain results/eth_lfb_herzjesu` in a temporary folder with the shipped configuration;
-`--results FOLDER` takes what such a run left in FOLDER/eth_lfb_*. The bar for SIFT: points and observations within 8 %
+`--results FOLDER` takes what such a run left in FOLDER/eth_lfb_*, `--configfile examples/eth_lfb_protocol.yaml` the
+benchmark's own settings. The bar for SIFT: points and observations within 8 %
 of the published row, reprojection error within 0.03 px.
 """
 
