@@ -4,8 +4,8 @@
 
 runs `snakemake results/eth_lfb_fountain results/eth_lfb_herzjesu` in a temporary folder with the shipped configuration;
 `--results FOLDER` takes what such a run left in FOLDER/eth_lfb_*, `--configfile examples/eth_lfb_protocol.yaml` the
-benchmark's own settings. The bar for SIFT: points and observations within 8 %
-of the published row, reprojection error within 0.03 px.
+benchmark's own settings. The bar for SIFT: points and observations within 8 % of the published row, reprojection error
+within 0.03 px.
 """
 
 import argparse
