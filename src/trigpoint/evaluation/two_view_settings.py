@@ -22,7 +22,7 @@ EstimatorName = Literal[
 class TwoViewSettings:
     """Benchmark of relative poses: every estimator at every threshold is a row of each run.
 
-    Published tables of MegaDepth-1500 and ScanNet-1500 are `opencv_ransac` at 0.5 px, confidence 0.99999, 1,000 samples.
+    Published tables of MegaDepth-1500 and ScanNet-1500 are `opencv_ransac` at 0.5 px with 1,000 samples.
     """
 
     # poselib, pycolmap, opencv_ransac, opencv_magsac: with the intrinsics, an essential matrix; those that end with _f
