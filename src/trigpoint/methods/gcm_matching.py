@@ -73,7 +73,14 @@ class HierarchicalMatcher:
         return self._result(stages, H, view0, view1)
 
     def _dense(self, map0: Tensor, map1: Tensor, ratio: float, border_cells: int) -> CellMatches:
-        return match_dense(map0, map1, ratio=ratio, bidirectional=self._bidirectional, border_cells=border_cells)
+        return match_dense(
+            map0,
+            map1,
+            ratio=ratio,
+            bidirectional=self._bidirectional,
+            border_cells=border_cells,
+            context_cells=self._settings.context_cells,
+        )
 
     def _plane(self, matches: CellMatches, view1: View) -> NDArray[np.float64] | None:
         """The homography of coarse matches; None if it cannot be believed."""

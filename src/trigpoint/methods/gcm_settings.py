@@ -18,6 +18,7 @@ ALL_PASS = -1.0  # as ratio of a refinement: no test at all
 AUTO = "auto"
 FINE_STRIDE = 2  # of the finest map that a fine model refines
 ONLY_DOWN_SAMPLE = 16
+MAX_CONTEXT_CELLS = 2  # 25 times the channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class GcmSettings:
     resize: int | None = None  # px of the shorter side, in place of resize_px; smaller photographs stay
     resize_px: int | None = 1024  # px of the longer side; smaller photographs stay; null: never resized
     border_cells: int | None = None  # matches of so many outermost coarse cells are dropped; 0; 1 for the homography
+    context_cells: int = 0  # coarse cells are compared with so many neighbours to each side; 1 helps shallow backbones
     max_matches: int | None = None  # the best; null: all
     cache_mib: int = 1024  # of maps, kept for further pairs of the same images
     legacy: bool = False  # as the release, mistakes included
@@ -118,6 +120,7 @@ class GcmSettings:
             if getattr(self, key) is not None:
                 check_number(OWNER, key, getattr(self, key), self.backbone.padding)
         check_number(OWNER, "border_cells", self.border_cells, 0)
+        check_number(OWNER, "context_cells", self.context_cells, 0, MAX_CONTEXT_CELLS)
         check_number(OWNER, "cache_mib", self.cache_mib, 0)
         if self.max_matches is not None:
             check_number(OWNER, "max_matches", self.max_matches, 1)

@@ -46,6 +46,23 @@ def test_a_cell_without_a_descriptor_takes_none_of_the_others_away() -> None:
     assert [3, 2] not in found.cells0.tolist()
 
 
+def test_neighbours_tell_repeated_cells_apart() -> None:
+    """Every cell comes twice, in other surroundings."""
+    cells = torch.eye(6)
+    order0, order1 = [0, 1, 2, 3, 0, 4, 2, 5], [0, 4, 2, 5, 0, 1, 2, 3]
+    map0, map1 = cells[order0].T[:, None], cells[order1].T[:, None]
+    alone = match_dense(map0, map1, ratio=1)
+    together = match_dense(map0, map1, ratio=1, context_cells=1)
+    wanted = {(x, (x + 4) % 8) for x in range(1, 7)}  # the ends have no neighbours on one side
+
+    def pairs(found: CellMatches) -> set[tuple[int, int]]:
+        return set(zip(found.cells0[:, 0].tolist(), found.cells1[:, 0].tolist(), strict=True))
+
+    assert wanted <= pairs(together)
+    assert not wanted <= pairs(alone)
+    np.testing.assert_allclose(match_dense(map0, map0, ratio=1, context_cells=2).similarity, 1, atol=1e-6)
+
+
 def test_a_single_cell_has_no_second_best() -> None:
     found = match_dense(random_map(8, 1, 1), random_map(8, 1, 1), ratio=0.5)
     assert found.ratio.tolist() == [0.0] and len(found) == 1

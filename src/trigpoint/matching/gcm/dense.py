@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from trigpoint.kernels import two_nearest
 
@@ -41,7 +42,13 @@ class CellMatches:
 
 
 def match_dense(
-    map0: Tensor, map1: Tensor, *, ratio: float, bidirectional: bool = True, border_cells: int = 0
+    map0: Tensor,
+    map1: Tensor,
+    *,
+    ratio: float,
+    bidirectional: bool = True,
+    border_cells: int = 0,
+    context_cells: int = 0,
 ) -> CellMatches:
     """Mutual nearest cells that pass the ratio test, by index of the first map, row by row.
 
@@ -50,10 +57,12 @@ def match_dense(
         map1: (C, h1, w1).
         ratio: largest allowed; 1 passes all.
         bidirectional: it is tested from the second map to the first, too.
+        context_cells: cells are compared together with so many neighbours to each side, by the mean of their cosines;
+            0: by themselves.
         border_cells: matches with an end in so many outermost rows or columns of its map are dropped.
     """
     (height0, width0), (height1, width1) = map0.shape[1:], map1.shape[1:]
-    nearest0, nearest1 = two_nearest(unit_rows(map0.flatten(1).T), unit_rows(map1.flatten(1).T))
+    nearest0, nearest1 = two_nearest(_descriptors(map0, context_cells), _descriptors(map1, context_cells))
     index0 = torch.arange(height0 * width0, device=map0.device)
     index1 = nearest0.index
     worst = distance_ratio(nearest0.best, nearest0.second)
@@ -66,6 +75,17 @@ def match_dense(
         limit = cells.new_tensor(size) - border_cells
         kept &= ((cells >= border_cells) & (cells < limit)).all(dim=1)
     return CellMatches(cells0, cells1, nearest0.best, worst).where(kept)
+
+
+def _descriptors(values: Tensor, context_cells: int) -> Tensor:
+    """(h * w, C) unit rows of a map (C, h, w); with neighbours (h * w, C * side^2), those beyond the border zero."""
+    height, width = values.shape[1:]
+    rows = unit_rows(values.flatten(1).T)
+    if context_cells == 0:
+        return rows
+    side = 2 * context_cells + 1
+    around = functional.unfold(rows.T.reshape(1, -1, height, width), side, padding=context_cells)
+    return unit_rows(around[0].T)
 
 
 def unit_rows(rows: Tensor) -> Tensor:
