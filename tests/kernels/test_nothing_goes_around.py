@@ -45,13 +45,19 @@ def test_matchers_ask_the_kernels() -> None:
 
 def settings_of(name: str, request: pytest.FixtureRequest) -> dict[str, object]:
     """Of a pair method, small; a method without an entry here fails its test."""
-    if name == "sift_pairs":
-        request.getfixturevalue("pair_method")
-        return {}
-    if name == "gcm":
-        vgg19 = str(request.getfixturevalue("filled_vgg19"))
-        return {"weights": vgg19, "fine_model": "VGG19", "fine_weights_path": vgg19}
-    return {"pump": {"desc": str(request.getfixturevalue("filled_pump")), "resize": 64}}[name]
+    file_of = request.getfixturevalue
+    match name:
+        case "sift_pairs":
+            file_of("pair_method")
+            return {}
+        case "gcm":
+            vgg19 = str(file_of("filled_vgg19"))
+            return {"weights": vgg19, "fine_model": "VGG19", "fine_weights_path": vgg19}
+        case "ncnet" | "patch2pix":
+            return {"weights": str(file_of("still_patch2pix"))}
+        case "pump":
+            return {"desc": str(file_of("filled_pump")), "resize": 64}
+    raise KeyError(name)
 
 
 @pytest.mark.parametrize(
