@@ -51,7 +51,7 @@ lint: setup-dev  ## what the code must look like
 	$(BIN)/snakemake --lint
 
 test: setup-dev  ## all tests that need no GPU, no root and, after the set-up, no network
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/workflow tests
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests
 
 schema: setup-dev  ## write rules/config.schema.yaml anew from the settings classes
 	$(BIN)/python -m trigpoint.config_schema rules/config.schema.yaml

@@ -19,6 +19,11 @@ PLUGIN = Path(__file__).parent / "plugin"  # holds what `pip install` of a third
 SHARED = Path(os.environ.get("TRIGPOINT_SHARED", Path(__file__).parents[2] / "shared"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that no worker waits for another's last one."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Goldens and photographs beside the repository; a test that needs them is skipped where they are absent."""
