@@ -1,14 +1,17 @@
 """The report of a benchmark that has no map: one page of tables, curves and texts, and the numbers as files."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from trigpoint.report.build import write_summary
+from trigpoint.errors import EmptyResultError
+from trigpoint.report.build import dataset_metrics, write_summary
 from trigpoint.report.page import asset, environment, run_colors, time_rows
+from trigpoint.report.provenance import provenance
 from trigpoint.storage.atomic import atomic_path
 from trigpoint.storage.json_files import write_json
 from trigpoint.types import Dataset
@@ -41,6 +44,21 @@ class BenchmarkReport:
     legend: dict[str, str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+
+
+def metrics_and_origin(
+    dataset: Dataset, work: Path, runs: Sequence[str], left_out: Sequence[str], settings: dict[str, Any], output: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """metrics.json without what the runs were made with, and provenance.json, which says that.
+
+    Arguments and errors as `build.write_report` has them.
+    """
+    if not runs:
+        raise EmptyResultError(f"{output}: a report needs a finished run; give at least one with --runs")
+    metrics = dataset_metrics(dataset, work, runs)
+    stages = {run: values.pop("made_with") for run, values in metrics["runs"].items()}
+    backends = {run: values.pop("kernel_backends") for run, values in metrics["runs"].items()}
+    return metrics, provenance(dataset.id, work, list(runs), list(left_out), settings, (stages, backends))
 
 
 def write_benchmark_report(

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trigpoint.errors import EmptyResultError
 from trigpoint.evaluation.dense import RECALL_THRESHOLDS
 from trigpoint.report import tables
-from trigpoint.report.benchmark import BenchmarkReport, write_benchmark_report
-from trigpoint.report.build import dataset_metrics
+from trigpoint.report.benchmark import BenchmarkReport, metrics_and_origin, write_benchmark_report
 from trigpoint.report.page import run_colors
-from trigpoint.report.provenance import provenance
 from trigpoint.report.timings import read_timings
 from trigpoint.storage.text_table import text_table
 from trigpoint.types import Dataset
@@ -42,12 +39,7 @@ def write_dense_report(
     output: Path,
 ) -> None:
     """Write the report's folder, whole or not at all; arguments and errors as `build.write_report` has them."""
-    if not runs:
-        raise EmptyResultError(f"{output}: a report needs a finished run; give at least one with --runs")
-    metrics = dataset_metrics(dataset, work, runs)
-    stages = {run: values.pop("made_with") for run, values in metrics["runs"].items()}  # into provenance
-    backends = {run: values.pop("kernel_backends") for run, values in metrics["runs"].items()}
-    origin = provenance(dataset.id, work, list(runs), list(left_out), settings, (stages, backends))
+    metrics, origin = metrics_and_origin(dataset, work, runs, left_out, settings, output)
     summary = {run: {"localization": values["localization"]} for run, values in metrics["runs"].items()}
     timings = read_timings(benchmarks, list(runs))
     report = dense_report(metrics, dataset)

@@ -4,12 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trigpoint.errors import EmptyResultError, StorageError
+from trigpoint.errors import StorageError
 from trigpoint.evaluation.pair_benchmarks import load
-from trigpoint.report.benchmark import BenchmarkReport, write_benchmark_report
-from trigpoint.report.build import dataset_metrics
+from trigpoint.report.benchmark import BenchmarkReport, metrics_and_origin, write_benchmark_report
 from trigpoint.report.page import run_colors
-from trigpoint.report.provenance import provenance
 from trigpoint.report.timings import read_timings
 from trigpoint.types import Dataset
 
@@ -45,12 +43,7 @@ def write_pair_report(
         StorageError: a file of a run is missing or damaged.
         DataError: a cached file cannot be read.
     """
-    if not runs:
-        raise EmptyResultError(f"{output}: a report needs a finished run; give at least one with --runs")
-    metrics = dataset_metrics(dataset, work, runs)
-    stages = {run: values.pop("made_with") for run, values in metrics["runs"].items()}  # into provenance
-    backends = {run: values.pop("kernel_backends") for run, values in metrics["runs"].items()}
-    origin = provenance(dataset.id, work, list(runs), list(left_out), settings, (stages, backends))
+    metrics, origin = metrics_and_origin(dataset, work, runs, left_out, settings, output)
     reporter: Reporter = load(REPORTERS[dataset.layout])
     report = reporter(metrics, run_colors(metrics), cached)
     report.files.update({f"{run}/pairs.csv": _text(work / run / "pairs.csv") for run in runs})
